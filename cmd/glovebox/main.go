@@ -1,0 +1,18 @@
+// Command glovebox is the one binary: server, executor and command line.
+// Executed again under the name runsc, or as /proc/self/exe, it is gVisor, which is linked in.
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gvisor.dev/gvisor/runsc/cli/maincli"
+)
+
+func main() {
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "runsc") || os.Args[0] == "/proc/self/exe" {
+		maincli.Main()
+		return
+	}
+}
