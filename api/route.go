@@ -1,0 +1,44 @@
+package api
+
+// Paths of the API as net/http patterns without their methods.
+const (
+	PathJobs      = "/api/v1/jobs"
+	PathJob       = "/api/v1/jobs/{id}"
+	PathJobCancel = "/api/v1/jobs/{id}/cancel"
+	PathJobRetry  = "/api/v1/jobs/{id}/retry"
+	PathJobLog    = "/api/v1/jobs/{id}/log"
+	PathJobDiff   = "/api/v1/jobs/{id}/diff"
+	PathOutputs   = "/api/v1/jobs/{id}/outputs"
+	PathOutput    = "/api/v1/jobs/{id}/outputs/{name...}"
+
+	PathRepos = "/api/v1/repos"
+	PathRepo  = "/api/v1/repos/{name...}"
+
+	PathExecutors        = "/api/v1/executors"
+	PathExecutorDrain    = "/api/v1/executors/{name}/drain"
+	PathExecutorUndrain  = "/api/v1/executors/{name}/undrain"
+	PathExecutorClaim    = "/api/v1/executor/claim"
+	PathExecutorBeat     = "/api/v1/executor/heartbeat"
+	PathAttemptLog       = "/api/v1/attempts/{id}/{attempt}/log"
+	PathAttemptArtifact  = "/api/v1/attempts/{id}/{attempt}/artifacts/{name...}"
+	PathAttemptCompleted = "/api/v1/attempts/{id}/{attempt}/complete"
+
+	PathTokens  = "/api/v1/tokens"
+	PathToken   = "/api/v1/tokens/{id}"
+	PathWhoami  = "/api/v1/whoami"
+	PathVersion = "/api/v1/version"
+	PathOpenAPI = "/api/v1/openapi.yaml"
+
+	// PathGit is what a repository's clone URL begins with.
+	PathGit     = "/git/"
+	PathHealthz = "/healthz"
+	PathReadyz  = "/readyz"
+	PathMetrics = "/metrics"
+)
+
+// Prefixes by which the kinds of token are told apart.
+const (
+	UserTokenPrefix     = "gbu_"
+	ExecutorTokenPrefix = "gbe_"
+	JobTokenPrefix      = "gbj_"
+)
