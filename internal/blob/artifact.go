@@ -1,9 +1,11 @@
 package blob
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"path"
 )
 
@@ -25,4 +27,13 @@ func ArtifactPrefix(jobID string, attempt int) string {
 func ArtifactKey(jobID string, attempt int, name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return ArtifactPrefix(jobID, attempt) + "/" + hex.EncodeToString(sum[:])
+}
+
+// Artifacts reads the artifacts in a Store.
+type Artifacts struct{ Store Store }
+
+// Open opens an attempt's artifact; glovebox.ErrNotFound when it has none of the name.
+func (a Artifacts) Open(ctx context.Context, jobID string, attempt int, name string) (io.ReadCloser, error) {
+	r, _, err := a.Store.Open(ctx, ArtifactKey(jobID, attempt, name), 0)
+	return r, err
 }

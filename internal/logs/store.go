@@ -199,10 +199,44 @@ func (s *Store) Open(ctx context.Context, jobID string, attempt int, offset int6
 	return r, nil
 }
 
-// Follow yields the log from offset in chunks of whole lines, each as soon as it is
+// Follow is Open that at the end waits for more, until done is closed and the rest was
+// read (io.EOF) or ctx ends (its cause). Close it from the goroutine that reads.
+func (s *Store) Follow(ctx context.Context, jobID string, attempt int, offset int64, done <-chan struct{}) (io.ReadCloser, error) {
+	next, stop := iter.Pull2(s.Chunks(ctx, jobID, attempt, offset, done))
+	return &follower{next: next, stop: stop}, nil
+}
+
+type follower struct {
+	next func() ([]byte, error, bool)
+	stop func()
+	rest []byte
+}
+
+func (f *follower) Read(p []byte) (int, error) {
+	if len(f.rest) == 0 {
+		chunk, err, ok := f.next()
+		if !ok {
+			return 0, io.EOF
+		}
+		if err != nil {
+			return 0, err
+		}
+		f.rest = chunk
+	}
+	n := copy(p, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
+}
+
+func (f *follower) Close() error {
+	f.stop()
+	return nil
+}
+
+// Chunks yields the log from offset in chunks of whole lines, each as soon as it is
 // appended. It ends when done is closed and all is read, or with ctx, whose cause it yields
 // as an error. A follower that is slow holds one chunk, not the log.
-func (s *Store) Follow(ctx context.Context, jobID string, attempt int, offset int64, done <-chan struct{}) iter.Seq2[[]byte, error] {
+func (s *Store) Chunks(ctx context.Context, jobID string, attempt int, offset int64, done <-chan struct{}) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		l := s.acquire(jobID, attempt)
 		defer s.release(l)

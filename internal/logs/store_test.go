@@ -151,7 +151,7 @@ func TestStoreFollow(t *testing.T) {
 	for f := range 4 {
 		wg.Go(func() {
 			var got bytes.Buffer
-			for chunk, err := range s.Follow(context.Background(), "j", 1, 0, done) {
+			for chunk, err := range s.Chunks(context.Background(), "j", 1, 0, done) {
 				if err != nil {
 					t.Errorf("follower %d: %v", f, err)
 					return
@@ -188,7 +188,7 @@ func TestStoreFollowAtOnce(t *testing.T) {
 	seen := make(chan time.Time)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for _, err := range s.Follow(context.Background(), "j", 1, 0, done) {
+		for _, err := range s.Chunks(context.Background(), "j", 1, 0, done) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -213,13 +213,33 @@ func TestStoreFollowAtOnce(t *testing.T) {
 	}
 }
 
+func TestStoreFollowReader(t *testing.T) {
+	s, _ := newTestStore(t)
+	line := storeLine(t, "one")
+	if _, err := s.Append(t.Context(), "j", 1, 0, line); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	close(done)
+	r, err := s.Follow(t.Context(), "j", 1, 0, done)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, line) {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if r.Close() != nil || r.Close() != nil || len(s.open) != 0 {
+		t.Error("not closed")
+	}
+}
+
 func TestStoreFollowEndsWithContext(t *testing.T) {
 	s, _ := newTestStore(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("gone")
 	cancel(cause)
 	var last error
-	for _, err := range s.Follow(ctx, "j", 1, 0, nil) {
+	for _, err := range s.Chunks(ctx, "j", 1, 0, nil) {
 		last = err
 	}
 	if !errors.Is(last, cause) {
