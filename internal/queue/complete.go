@@ -83,7 +83,7 @@ func isNotFound(err error) bool { return errors.Is(err, glovebox.ErrNotFound) }
 
 // expire takes an overdue lease away. It reports false when the lease was extended or ended meanwhile.
 func (q *Queue) expire(ctx context.Context, id string) (bool, error) {
-	_, err := q.store.Update(ctx, id, func(r *Record) ([]glovebox.Event, error) {
+	record, err := q.store.Update(ctx, id, func(r *Record) ([]glovebox.Event, error) {
 		now := q.now()
 		if r.Job.State != glovebox.StateProcessing || r.LeaseExpires.After(now) {
 			return nil, errUnchanged
@@ -100,7 +100,6 @@ func (q *Queue) expire(ctx context.Context, id string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("expire lease of job %s: %w", id, err)
 	}
-	q.hub.changed(id)
-	q.hub.wakeReady()
+	q.changed(glovebox.StateProcessing, record.Job)
 	return true, nil
 }

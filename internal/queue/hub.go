@@ -10,12 +10,14 @@ import (
 type hub struct {
 	mu sync.Mutex
 	// ready is closed, and replaced, when a job may have become claimable.
-	ready    chan struct{}
+	ready chan struct{}
+	// sooner tells Run that something falls due that it may not know of.
+	sooner   chan struct{}
 	watchers map[string]map[chan struct{}]struct{} // by job id; "" watches all
 }
 
 func newHub() *hub {
-	return &hub{ready: make(chan struct{}), watchers: map[string]map[chan struct{}]struct{}{}}
+	return &hub{ready: make(chan struct{}), sooner: make(chan struct{}, 1), watchers: map[string]map[chan struct{}]struct{}{}}
 }
 
 // waitReady returns a channel that is closed at the next wakeReady.
@@ -31,6 +33,14 @@ func (h *hub) wakeReady() {
 	defer h.mu.Unlock()
 	close(h.ready)
 	h.ready = make(chan struct{})
+}
+
+// wakeSooner makes Run look again at what falls due next.
+func (h *hub) wakeSooner() {
+	select {
+	case h.sooner <- struct{}{}:
+	default: // it will look
+	}
 }
 
 // changed tells those who watch the job, or all jobs.

@@ -199,12 +199,21 @@ func (q *Queue) update(ctx context.Context, id string, change func(*Record) ([]g
 	if err != nil {
 		return glovebox.Job{}, err
 	}
-	q.hub.changed(id)
-	// A queued job can be claimed; one that left processing makes room under a concurrency limit.
-	if record.Job.State != before.Job.State {
-		q.hub.wakeReady()
-	}
+	q.changed(before.Job.State, record.Job)
 	return record.Job, nil
+}
+
+// changed wakes those who wait for what a job's transition brought.
+func (q *Queue) changed(before glovebox.State, job glovebox.Job) {
+	q.hub.changed(job.ID)
+	if job.State == before {
+		return
+	}
+	// A queued job can be claimed; one that left processing makes room under a concurrency limit.
+	q.hub.wakeReady()
+	if job.NotBefore != nil {
+		q.hub.wakeSooner() // for the end of its back-off
+	}
 }
 
 // actorName is an actor without its kind: "ada" of "user:ada".

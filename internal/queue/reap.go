@@ -12,8 +12,8 @@ const reapBatch = 100
 // (zero when nothing is in sight).
 func (q *Queue) Reap(ctx context.Context) (expired int, next time.Time, err error) {
 	for {
-		ids, next, err := q.store.Due(ctx, q.now(), reapBatch)
-		if err != nil {
+		var ids []string
+		if ids, next, err = q.store.Due(ctx, q.now(), reapBatch); err != nil {
 			return expired, time.Time{}, err
 		}
 		progress := false
@@ -60,7 +60,7 @@ func (q *Queue) Run(ctx context.Context) error {
 			q.hub.wakeReady()
 		}
 		delayed = next
-		wait := q.opt.Poll
+		wait := min(q.opt.Poll, q.opt.LeaseTTL/2) // no new lease ends earlier
 		if !next.IsZero() {
 			wait = min(wait, max(next.Sub(now), time.Millisecond))
 		}
@@ -69,7 +69,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
-		case <-q.hub.waitReady(): // a lease or a delay may be nearer than the one slept for
+		case <-q.hub.sooner:
 			timer.Stop()
 		case <-timer.C:
 		}
