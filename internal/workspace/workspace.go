@@ -1,0 +1,157 @@
+// Package workspace lays out the tree that a job's steps see, one repository at one
+// commit, and reads back what they left: the diff and the outputs. Everything in the
+// tree is hostile once a step ran: git never opens it, and files are opened beneath
+// its root only. The package must not know queues, runtimes or servers.
+//
+// How it is made: a cache holds, per repository, a bare shallow repository, and per
+// commit a snapshot: the raw bytes of all files in one sequential file, git's own listing of the
+// tree, and one pack of the commit's objects. Laying out a commit that has a snapshot starts no git
+// process: files are written straight from the sequential file, and the throw-away
+// .git that steps see gets a copy of the pack. The trusted git directory lies outside
+// the tree and borrows the snapshot's objects.
+//
+// Contents are the repository's raw bytes: no line-ending conversion, no filters, no LFS.
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/glovebox-dev/glovebox"
+	"github.com/glovebox-dev/glovebox/internal/git"
+)
+
+// Options describe one workspace.
+type Options struct {
+	// Root is the folder that becomes the tree: existing, empty, the job's own.
+	Root string
+	// GitDir is made by Prepare, outside Root; it holds the trusted git directory and temporary files.
+	GitDir string
+	// Cache holds the snapshots; not needed without a URL.
+	Cache *Cache
+	// URL is the repository's address (git.ParseURL); without it the workspace is empty but for Files.
+	URL string
+	// Password is sent to http(s) addresses with any user name; it wins over one in URL.
+	Password string
+	// Commit is the full name of the commit to lay out.
+	Commit string
+	// Files are written over the tree. The diff leaves out those that no step changed.
+	Files []glovebox.File
+}
+
+// Fault is a state of the workspace that the steps are to blame for.
+type Fault struct{ Reason string }
+
+func (f *Fault) Error() string { return f.Reason }
+
+// Workspace is a laid out tree. Its methods are called one at a time.
+type Workspace struct {
+	// Root is the tree that steps see, GitDir the trusted git directory outside it.
+	Root, GitDir string
+	// Commit is what was checked out, empty without a repository.
+	Commit string
+	// Fetched says whether the far side was asked; false when the cache had everything.
+	Fetched bool
+
+	root *os.Root
+	// id is the root folder's identity, to notice its replacement.
+	id       os.FileInfo
+	snapshot *snapshot
+	entries  []entry
+	// laid is the time at which all files had been written; stamps are theirs then.
+	laid   time.Time
+	stamps []stamp
+	files  map[string]stamp
+}
+
+// Prepare lays out a workspace. After an error the caller removes Root's content and GitDir.
+func Prepare(ctx context.Context, opts Options) (*Workspace, error) {
+	root, err := os.OpenRoot(opts.Root)
+	if err != nil {
+		return nil, fmt.Errorf("open workspace: %w", err)
+	}
+	w := &Workspace{Root: opts.Root, GitDir: opts.GitDir, root: root, files: map[string]stamp{}}
+	if err := w.prepare(ctx, opts); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+func (w *Workspace) prepare(ctx context.Context, opts Options) (err error) {
+	if w.id, err = os.Stat(opts.Root); err != nil {
+		return fmt.Errorf("open workspace: %w", err)
+	}
+	if err := os.MkdirAll(opts.GitDir, 0o700); err != nil {
+		return fmt.Errorf("make git directory: %w", err)
+	}
+	if opts.URL != "" {
+		if err := w.checkOut(ctx, opts); err != nil {
+			return err
+		}
+	}
+	if err := w.writeFiles(opts.Files); err != nil {
+		return err
+	}
+	w.laid = time.Now()
+	return nil
+}
+
+func (w *Workspace) checkOut(ctx context.Context, opts Options) error {
+	if !git.IsObjectName(opts.Commit) {
+		return fmt.Errorf("check out %q: not a full commit name", opts.Commit)
+	}
+	address, err := git.ParseURL(opts.URL)
+	if err != nil {
+		return err
+	}
+	if opts.Password != "" {
+		address.Username, address.Password = "glovebox", opts.Password
+	}
+	w.snapshot, w.Fetched, err = opts.Cache.acquire(ctx, address, opts.Commit)
+	if err != nil {
+		return err
+	}
+	w.Commit = opts.Commit
+	if w.entries, err = w.snapshot.entries(); err != nil {
+		return err
+	}
+	if w.stamps, err = checkout(ctx, w.Root, w.snapshot, w.entries); err != nil {
+		return fmt.Errorf("check out %s: %w", w.Commit, err)
+	}
+	if err := w.makeTrusted(); err != nil {
+		return fmt.Errorf("make git directory: %w", err)
+	}
+	if err := w.makeThrowAway(); err != nil {
+		return fmt.Errorf("make the steps' git directory: %w", err)
+	}
+	return nil
+}
+
+// intact returns a Fault when the root is no longer the folder that was laid out.
+func (w *Workspace) intact() error {
+	now, err := os.Lstat(w.Root)
+	if err != nil || !os.SameFile(now, w.id) {
+		return &Fault{"the workspace was removed or replaced by a step"}
+	}
+	return nil
+}
+
+// Close lets go of the snapshot and the root. The caller removes Root and GitDir. It may be called twice.
+func (w *Workspace) Close() error {
+	var err error
+	if w.root != nil {
+		err = w.root.Close()
+		w.root = nil
+	}
+	if w.snapshot != nil {
+		err = errors.Join(err, w.snapshot.release())
+		w.snapshot = nil
+	}
+	return err
+}
+
+func (w *Workspace) temp(name string) string { return filepath.Join(w.GitDir, name) }
