@@ -92,7 +92,7 @@ func (q *Queue) giveBack(ctx context.Context, leases []glovebox.Lease) {
 				event.Kind, event.Message = glovebox.EventFinished, r.Job.Reason
 				return []glovebox.Event{event}, r.finish(glovebox.StateCanceled, r.Job.Reason, now)
 			}
-			return []glovebox.Event{event}, r.requeue("", now)
+			return []glovebox.Event{event}, r.requeue("", time.Time{})
 		})
 		if err != nil { // its lease will expire
 			q.opt.Logger.Warn("give back unreceived job", "job", lease.JobID, "err", err)

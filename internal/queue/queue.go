@@ -175,7 +175,7 @@ func (q *Queue) Retry(ctx context.Context, id, actor string) (glovebox.Job, erro
 		}
 		now := q.now()
 		r.LastAttempt = r.Job.Attempt + max(r.Job.Attempts, 1)
-		if err := r.requeue("", now); err != nil {
+		if err := r.requeue("", time.Time{}); err != nil {
 			return nil, err
 		}
 		r.TokenHash, r.ResultHash = "", ""

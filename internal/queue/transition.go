@@ -32,13 +32,16 @@ func (r *Record) finish(state glovebox.State, reason string, now time.Time) erro
 	return nil
 }
 
-// requeue returns the job to the queue, to be handed out from notBefore on.
+// requeue returns the job to the queue, to be handed out from notBefore on; at once when it is zero.
 func (r *Record) requeue(reason string, notBefore time.Time) error {
 	if err := r.become(glovebox.StateQueued); err != nil {
 		return err
 	}
 	r.Job.Reason = reason
-	r.Job.NotBefore = &notBefore
+	r.Job.NotBefore = nil
+	if !notBefore.IsZero() {
+		r.Job.NotBefore = &notBefore
+	}
 	r.Job.StartedAt, r.Job.FinishedAt, r.Job.Result = nil, nil, nil
 	return nil
 }

@@ -36,7 +36,8 @@ func (t *tx) addEvents(jobID string, events []glovebox.Event) error {
 
 // isRemark reports whether an event is an executor's remark rather than a transition.
 func isRemark(kind string) bool {
-	return kind == glovebox.EventProgress || kind == glovebox.EventStepStarted || kind == glovebox.EventStepFinished
+	return kind == glovebox.EventProgress || kind == glovebox.EventStepStarted || kind == glovebox.EventStepFinished ||
+		kind == glovebox.EventRefused
 }
 
 // timeline reads the events of a job, oldest first.
