@@ -73,10 +73,11 @@ const maxMessage = 1000
 // without control characters, at most maxMessage bytes.
 func oneLine(s string) string {
 	if len(s) > maxMessage {
-		s = s[:maxMessage]
-		for len(s) > 0 && !utf8.ValidString(s[max(0, len(s)-utf8.UTFMax):]) && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
+		cut := maxMessage
+		for cut > maxMessage-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
+			cut--
 		}
+		s = s[:cut]
 	}
 	s = strings.ToValidUTF8(s, "\ufffd")
 	s = strings.Map(func(r rune) rune {
