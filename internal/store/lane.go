@@ -42,13 +42,26 @@ func laneOf(job glovebox.Job) (lane, error) {
 	return l, nil
 }
 
-// addLane makes sure that claims find the lane.
+// laneSample is how many lanes each new lane looks at for empty ones.
+const laneSample = 20
+
+// addLane makes sure that claims find the lane. A new lane removes those without a job among the ones that
+// follow it by id: ids are hashes, so that is a random sample, and the empty ones stay
+// a small part of all however many kinds of jobs come and go.
 func (t *tx) addLane(l lane) error {
-	err := t.exec(`INSERT INTO lanes (id, tenant, queue, runtime, host_image, labels)
+	n, err := t.execCount(`INSERT INTO lanes (id, tenant, queue, runtime, host_image, labels)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING`,
 		l.ID, l.Tenant, l.Queue, l.Runtime, truth(l.HostImage), l.Labels)
 	if err != nil {
 		return fmt.Errorf("add lane: %w", err)
+	}
+	if n == 0 {
+		return nil
+	}
+	err = t.exec(`DELETE FROM lanes WHERE id IN (SELECT id FROM lanes WHERE id > $1 ORDER BY id LIMIT $2)
+		AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.lane = lanes.id AND jobs.state = 'queued')`, l.ID, laneSample)
+	if err != nil {
+		return fmt.Errorf("remove empty lanes: %w", err)
 	}
 	return nil
 }
