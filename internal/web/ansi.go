@@ -65,7 +65,7 @@ type cell struct {
 
 // States of the parser.
 const (
-	ground = iota
+	ground  = iota
 	escape  // after ESC
 	control // in a CSI sequence
 	text    // in an OSC, DCS, PM, APC or SOS string

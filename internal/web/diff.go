@@ -72,8 +72,10 @@ func readDiff(r io.Reader) (*diffView, error) {
 		}
 		files, _, err := gitdiff.Parse(bytes.NewReader(part))
 		if err != nil && len(files) == 0 {
-			view.Files = append(view.Files, diffFile{Name: firstLine(part), Note: "this part can't be shown", Cut: true})
-			view.Cut = true
+			file, used := rawFile(part, min(budget, maxDiffFileLines))
+			budget -= used
+			view.Files = append(view.Files, file)
+			view.Cut = view.Cut || file.Cut
 			continue
 		}
 		for _, f := range files {
@@ -103,6 +105,29 @@ func splitDiff(text []byte) [][]byte {
 		text = text[next+2:]
 	}
 	return parts
+}
+
+// rawFile shows a part that can't be read as a diff line by line as it is.
+func rawFile(part []byte, limit int) (file diffFile, used int) {
+	file = diffFile{Name: firstLine(part), Note: "not understood"}
+	hunk := diffHunk{Header: "as it is"}
+	for line := range strings.Lines(string(part)) {
+		if used >= limit {
+			file.Cut = true
+			break
+		}
+		op := "ctx"
+		switch line[0] {
+		case '+':
+			op = "add"
+		case '-':
+			op = "del"
+		}
+		hunk.Lines = append(hunk.Lines, diffLine{Op: op, Text: cutLine(strings.TrimSuffix(line, "\n"))})
+		used++
+	}
+	file.Hunks = []diffHunk{hunk}
+	return file, used
 }
 
 func firstLine(text []byte) string {

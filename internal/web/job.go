@@ -25,7 +25,7 @@ type jobPage struct {
 	Live  bool
 	After string
 	Diff  *diffView
-	Now time.Time
+	Now   time.Time
 }
 
 // stepView is a step with what is known of its run.
@@ -101,10 +101,8 @@ func (s *site) showJob(w http.ResponseWriter, r *http.Request, v *visitor) error
 	}
 	page.Steps = stepViews(job, shown.Attempt)
 	page.Live = shown.Attempt == job.Attempt && !job.State.Final()
-	if !summary {
-		if err := s.addLines(r, shown, &page); err != nil {
-			return err
-		}
+	if err := s.addLines(r, shown, &page, summary); err != nil {
+		return err
 	}
 	if err := s.addDiff(r, job, &page); err != nil {
 		return err
@@ -116,8 +114,8 @@ func (s *site) showJob(w http.ResponseWriter, r *http.Request, v *visitor) error
 	return s.pages.renderPart(w, http.StatusOK, "job", part, page)
 }
 
-// addLines puts the end of each step's log on the page.
-func (s *site) addLines(r *http.Request, shown glovebox.Job, page *jobPage) error {
+// addLines puts the end of each step's log on the page, and what the log says of the steps' states.
+func (s *site) addLines(r *http.Request, shown glovebox.Job, page *jobPage, summary bool) error {
 	x, err := s.index(r.Context(), shown.ID, shown.Attempt)
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
@@ -127,6 +125,15 @@ func (s *site) addLines(r *http.Request, shown glovebox.Job, page *jobPage) erro
 	for i := range page.Steps {
 		step := &page.Steps[i]
 		step.Total, _ = x.lines(step.Key)
+	}
+	if page.Live && shown.State == glovebox.StateProcessing {
+		addProgress(page.Steps)
+	}
+	if summary {
+		return nil
+	}
+	for i := range page.Steps {
+		step := &page.Steps[i]
 		step.First = max(1, step.Total-tail+1)
 		if step.Lines, err = s.window(r.Context(), shown, x, step.Key, step.First, step.Total); err != nil {
 			return fmt.Errorf("read the log: %w", err)
@@ -198,13 +205,32 @@ func addEvents(views []stepView, job glovebox.Job) {
 				v.State, v.StartedAt = glovebox.StateProcessing, &at
 			case glovebox.EventStepFinished:
 				v.State = glovebox.StateCompleted
-				if strings.Contains(e.Message, string(glovebox.StateFailed)) {
+				if !strings.HasSuffix(e.Message, ": exit code 0") {
 					v.State = glovebox.StateFailed
 				}
 			}
 		}
 	}
 }
+
+// addProgress marks steps by what is in the log, which is known sooner than events
+// are: one with lines has begun, and one before it is over.
+func addProgress(views []stepView) {
+	begun := false
+	for i := len(views) - 1; i > 0; i-- {
+		v := &views[i]
+		switch {
+		case begun && (v.State == "" || v.Running()) && v.Total > 0:
+			v.State, v.Open = stateDone, false
+		case v.State == "" && v.Total > 0:
+			v.State, v.Open = glovebox.StateProcessing, true
+		}
+		begun = begun || v.State != ""
+	}
+}
+
+// stateDone is shown of a step that is over, while its outcome is not known.
+const stateDone glovebox.State = "done"
 
 // speaksOf reports whether a step's event names the step: its message is the key, or begins with it.
 func speaksOf(message, key string) bool {

@@ -20,9 +20,9 @@ func mark(r rune) string {
 	case r == 0x7f:
 		return "␡"
 	case r < 0xa0, // C1 controls
-		r == 0xad,                              // soft hyphen
-		r == 0x61c, r == 0x180e, r == 0x200b,   // Arabic letter mark, Mongolian separator, zero width space
-		r == 0x200e, r == 0x200f,               // left-to-right and right-to-left mark
+		r == 0xad,                            // soft hyphen
+		r == 0x61c, r == 0x180e, r == 0x200b, // Arabic letter mark, Mongolian separator, zero width space
+		r == 0x200e, r == 0x200f, // left-to-right and right-to-left mark
 		r >= 0x2028 && r <= 0x202e,             // line and paragraph separator, bidirectional embeddings
 		r >= 0x2060 && r <= 0x206f,             // invisible operators, bidirectional isolates
 		r == 0xfeff, r >= 0xfff0 && r < 0xfffc, // byte order mark, interlinear annotations

@@ -24,6 +24,8 @@ async function refresh() {
   if (again) { again = false; refresh(); }
 }
 
+log.addEventListener("begun", refresh);
+
 let queue = [], frame = 0;
 
 // later puts lines on the page once a frame, however fast they come.

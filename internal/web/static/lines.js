@@ -78,6 +78,7 @@ export function show(key, lines) {
   const part = parts.get(key);
   if (!part || lines.length === 0) return;
   if (!part.touched && !part.node.open && key !== "") part.node.open = true;
+  if (part.total === 0) log.dispatchEvent(new Event("begun"));
   const follow = atEnd(part.pane);
   if (lines[0].n > part.total + 1) {
     part.pane.replaceChildren();
