@@ -136,12 +136,9 @@ func waitOf(r *request) (time.Duration, error) {
 
 // beat records the heartbeat and answers it.
 func (s *Server) beat(ctx context.Context, beat glovebox.Beat) (glovebox.BeatReply, error) {
-	statuses, err := s.Queue.Heartbeat(ctx, beat)
+	statuses, err := s.extend(ctx, beat)
 	if err != nil {
 		return glovebox.BeatReply{}, err
-	}
-	if statuses == nil {
-		statuses = []glovebox.LeaseStatus{}
 	}
 	held := 0
 	for _, l := range statuses {
@@ -153,6 +150,15 @@ func (s *Server) beat(ctx context.Context, beat glovebox.Beat) (glovebox.BeatRep
 	return glovebox.BeatReply{Leases: statuses, Drain: drain}, err
 }
 
+// extend extends the beat's leases and says what each is worth.
+func (s *Server) extend(ctx context.Context, beat glovebox.Beat) ([]glovebox.LeaseStatus, error) {
+	statuses, err := s.Queue.Heartbeat(ctx, beat)
+	if statuses == nil {
+		statuses = []glovebox.LeaseStatus{}
+	}
+	return statuses, err
+}
+
 // news reports whether a reply tells the executor anything but to go on.
 func news(reply glovebox.BeatReply, beat glovebox.Beat) bool {
 	for _, l := range reply.Leases {
@@ -160,7 +166,7 @@ func news(reply glovebox.BeatReply, beat glovebox.Beat) bool {
 			return true
 		}
 	}
-	return reply.Drain != beat.Draining && reply.Drain
+	return reply.Drain && !beat.Draining
 }
 
 // beatWait holds the reply back until there is news or the wait is over.
@@ -196,7 +202,7 @@ func (s *Server) beatWait(ctx context.Context, beat glovebox.Beat, reply glovebo
 				return reply, nil
 			}
 		case <-changed:
-			statuses, err := s.Queue.Heartbeat(ctx, again)
+			statuses, err := s.extend(ctx, again)
 			if err != nil {
 				if ctx.Err() != nil {
 					return reply, nil

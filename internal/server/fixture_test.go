@@ -64,7 +64,7 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 		t.Fatal(err)
 	}
 	listener := httptest.NewUnstartedServer(nil)
-	listener.Config = f.server.HTTPServer(f.server.Handler(nil))
+	listener.Config = f.server.HTTPServer(newConformance(t, f.server.Handler(nil)))
 	listener.Start()
 	t.Cleanup(func() { f.server.Stop(); listener.Close() })
 	f.url = listener.URL
