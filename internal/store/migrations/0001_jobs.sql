@@ -43,8 +43,9 @@ CREATE INDEX jobs_lease ON jobs (lease_expires) WHERE state = 'processing';
 CREATE UNIQUE INDEX jobs_token ON jobs (token_hash) WHERE state = 'processing';
 CREATE INDEX jobs_delayed ON jobs (not_before) WHERE state = 'queued' AND not_before > 0;
 -- Lists, newest first.
-CREATE INDEX jobs_newest ON jobs (created_at, id);
-CREATE INDEX jobs_by_tenant ON jobs (tenant, created_at, id);
+CREATE INDEX jobs_newest ON jobs (created_at, id, search); -- search: a text is looked for in the index alone
+CREATE INDEX jobs_by_tenant ON jobs (tenant, created_at, id, search);
+CREATE INDEX jobs_by_tenant_state ON jobs (tenant, state, created_at, id);
 CREATE INDEX jobs_by_state ON jobs (state, created_at, id, queue);
 CREATE INDEX jobs_by_repo ON jobs (repo, created_at, id) WHERE repo <> '';
 CREATE INDEX jobs_by_queue ON jobs (queue, created_at, id);
