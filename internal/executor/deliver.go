@@ -107,6 +107,7 @@ func (a *attempt) deliver(ctx context.Context) {
 	if limit == 0 {
 		return
 	}
+	a.deps.Flush(ctx)
 	err := a.retry(ctx, "complete", func(ctx context.Context) error { return a.deps.Source.Complete(ctx, a.lease.LeaseRef, a.result) })
 	if err != nil {
 		log.Error("report result", "state", a.result.State, "error", err)

@@ -58,7 +58,9 @@ type Deps struct {
 	MaxDiff int64
 	Outputs workspace.OutputLimits
 	// Event is told remarks for the job's timeline; it must not block. May be nil.
-	Event   func(glovebox.JobEvent)
+	Event func(glovebox.JobEvent)
+	// Flush delivers the remarks that Event was told, as well as it can. May be nil.
+	Flush   func(context.Context)
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics *Metrics
@@ -83,6 +85,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Event == nil {
 		d.Event = func(glovebox.JobEvent) {}
+	}
+	if d.Flush == nil {
+		d.Flush = func(context.Context) {}
 	}
 	if d.Wait == nil {
 		d.Wait = backOff
