@@ -28,6 +28,10 @@ type plan struct {
 	init    string
 	cpus    int    // of the host
 	network string // name of the job's network; empty for none
+	// writable is set when the engine's own layer of the container is bounded.
+	writable bool
+	// parent is the cgroup to make the container's in; empty for the engine's own choice.
+	parent string
 }
 
 // config is the container of one step. Everything the engine is asked for is here.
@@ -67,15 +71,16 @@ func (p plan) config() client.ContainerCreateOptions {
 			SecurityOpt:    []string{"no-new-privileges:true"},
 			IpcMode:        "private",
 			CgroupnsMode:   "private",
-			ReadonlyRootfs: true,
+			ReadonlyRootfs: !p.writable,
 			Init:           &no,
 			Mounts:         p.mounts(),
 			Resources: container.Resources{
-				Memory:     int64(l.Memory),
-				MemorySwap: int64(l.Memory), // no swap besides
-				NanoCPUs:   p.nanoCPUs(),
-				PidsLimit:  &pids,
-				Ulimits:    []*container.Ulimit{{Name: "core", Soft: 0, Hard: 0}, {Name: "nofile", Soft: int64(l.OpenFiles), Hard: int64(l.OpenFiles)}},
+				CgroupParent: p.parent,
+				Memory:       int64(l.Memory),
+				MemorySwap:   int64(l.Memory), // no swap besides
+				NanoCPUs:     p.nanoCPUs(),
+				PidsLimit:    &pids,
+				Ulimits:      []*container.Ulimit{{Name: "core", Soft: 0, Hard: 0}, {Name: "nofile", Soft: int64(l.OpenFiles), Hard: int64(l.OpenFiles)}},
 			},
 		},
 	}

@@ -13,11 +13,13 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"github.com/glovebox-dev/glovebox"
@@ -86,6 +88,8 @@ type facts struct {
 	cpus int
 	// init is the path of the init program on the host.
 	init string
+	// overlay2 is set when the engine keeps containers' layers in folders that we know the form of.
+	overlay2 bool
 }
 
 // learn asks the engine for its facts, once until that succeeds.
@@ -106,7 +110,8 @@ func (r *Runtime) learn(ctx context.Context) (facts, error) {
 		if info.Info.OSType != "linux" {
 			return facts{}, &sandbox.CheckError{Reason: "Docker Engine runs " + info.Info.OSType + " containers", Fix: "use an engine for Linux containers"}
 		}
-		f := facts{systemd: info.Info.CgroupDriver == "systemd", cpus: info.Info.NCPU}
+		f := facts{systemd: info.Info.CgroupDriver == "systemd", cpus: info.Info.NCPU,
+			overlay2: info.Info.Driver == "overlay2" && exists(filepath.Join(info.Info.DockerRootDir, "overlay2"))}
 		f.init, err = findInit(r.options.Init, info.Info.InitBinary)
 		return f, err
 	})
@@ -197,7 +202,7 @@ func (r *Runtime) Sweep(ctx context.Context, instance string) error {
 	}
 	var errs []error
 	for _, c := range list.Items {
-		errs = append(errs, r.remove(ctx, c.ID))
+		errs = append(errs, r.sweepContainer(ctx, c.ID))
 	}
 	networks, err := r.client.NetworkList(ctx, client.NetworkListOptions{Filters: filter})
 	errs = append(errs, err)
@@ -205,10 +210,25 @@ func (r *Runtime) Sweep(ctx context.Context, instance string) error {
 		errs = append(errs, r.removeNetwork(ctx, n.ID))
 	}
 	errs = append(errs, sweepMounts(instance))
+	removeGroup(cgroups, filepath.Join("/", cgroupTop, cgroupInstance(instance)))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("sweep %s: %w", instance, err)
 	}
 	return nil
+}
+
+// sweepContainer ends a container, gives the engine its layer back and removes it.
+func (r *Runtime) sweepContainer(ctx context.Context, id string) error {
+	_, err := r.client.ContainerKill(ctx, id, client.ContainerKillOptions{})
+	if err == nil {
+		wait := r.client.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+		select {
+		case <-wait.Result:
+		case <-wait.Error:
+		}
+	}
+	r.unmountLayer(ctx, id)
+	return r.remove(ctx, id)
 }
 
 // remove removes a container, running or not; one that is gone is fine.

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 
@@ -28,14 +29,14 @@ func TestSuite(t *testing.T) {
 	sandboxtest.Run(t, sandboxtest.Config{Runtime: r, Traces: func(t *testing.T, id string) []string {
 		filter := client.Filters{}.Add("label", labelSandbox+"="+id)
 		var found []string
-		containers, err := r.client.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: filter})
+		containers, err := r.client.ContainerList(context.Background(), client.ContainerListOptions{All: true, Filters: filter})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range containers.Items {
 			found = append(found, "container "+c.Names[0])
 		}
-		networks, err := r.client.NetworkList(t.Context(), client.NetworkListOptions{Filters: filter})
+		networks, err := r.client.NetworkList(context.Background(), client.NetworkListOptions{Filters: filter})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -113,12 +113,20 @@ func (b *box) nextRoot(lower string) (*root, error) {
 	return root, nil
 }
 
-// removeLater removes a container in the background; Close waits for it.
-func (b *box) removeLater(id string) {
+// removeLater removes a step's container in the background; Close waits for it.
+func (b *box) removeLater(id string, l *layer, group string) {
 	b.removals.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 		defer cancel()
-		if err := b.runtime.remove(ctx, id); err != nil {
+		var err error
+		if l != nil {
+			err = l.unmount()
+		}
+		err = errors.Join(err, b.runtime.remove(ctx, id))
+		if group != "" {
+			removeGroup(cgroups, group)
+		}
+		if err != nil {
 			b.runtime.log.Warn("container left behind", "sandbox", b.spec.ID, "container", id, "error", err)
 		}
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
+	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
 )
 
@@ -25,6 +26,8 @@ const (
 	grace = 2 * time.Second
 	// lastWords bounds the wait for a killed container to be reported, and for its output.
 	lastWords = 10 * time.Second
+	// sampleEvery is how often the cgroup of a running container is looked at.
+	sampleEvery = 250 * time.Millisecond
 )
 
 // Exit codes of steps that could not be started.
@@ -85,11 +88,21 @@ func (b *box) absent(dir string) bool {
 
 // contain creates the step's container, runs it and has it removed.
 func (b *box) contain(ctx context.Context, step sandbox.Step, root *root, stdout, stderr io.Writer) (sandbox.Exit, error) {
-	id, err := b.create(ctx, step, root)
+	group := ""
+	if !b.facts.systemd {
+		group = cgroupParent(b.spec.Instance, b.spec.ID, b.steps)
+	}
+	id, err := b.create(ctx, step, root, group)
 	if err != nil {
 		return sandbox.Exit{}, err
 	}
-	defer b.removeLater(id)
+	var bounded *layer
+	defer func() { b.removeLater(id, bounded, group) }()
+	if b.facts.overlay2 {
+		if bounded, err = b.boundLayer(context.WithoutCancel(ctx), id, root.dir); err != nil {
+			return sandbox.Exit{}, err
+		}
+	}
 	// Streams of the engine live until the step is over, whatever becomes of ctx.
 	streams, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer hangUp()
@@ -102,14 +115,18 @@ func (b *box) contain(ctx context.Context, step sandbox.Step, root *root, stdout
 		attached.Close()
 		return sandbox.Exit{}, context.Cause(ctx)
 	}
-	r := &run{box: b, id: id, wait: wait, copied: make(chan error, 1), begun: time.Now()}
+	r := &run{box: b, id: id, group: group, wait: wait, copied: make(chan error, 1), begun: time.Now()}
 	if err := b.start(ctx, id); err != nil {
 		attached.Close()
 		return refused(err, step, stderr)
 	}
+	if bounded != nil && !bounded.inUse() {
+		attached.Close()
+		r.kill("SIGKILL")
+		return sandbox.Exit{}, errors.New("Docker Engine does not see mounts made by glovebox, so it can't bound the step's disk")
+	}
 	go func() {
 		_, err := stdcopy.StdCopy(stdout, stderr, attached.Reader)
-		r.usage = readUsage(b.facts.systemd, id)
 		r.copied <- err
 	}()
 	exit, err := r.follow(ctx)
@@ -120,7 +137,7 @@ func (b *box) contain(ctx context.Context, step sandbox.Step, root *root, stdout
 	return exit, err
 }
 
-func (b *box) create(ctx context.Context, step sandbox.Step, root *root) (string, error) {
+func (b *box) create(ctx context.Context, step sandbox.Step, root *root, group string) (string, error) {
 	if b.network != "" {
 		if err := b.guard(ctx); err != nil {
 			return "", err
@@ -140,6 +157,7 @@ func (b *box) create(ctx context.Context, step sandbox.Step, root *root) (string
 		p := plan{
 			spec: b.spec, step: step, name: fmt.Sprintf("gbx-%s-%d", b.spec.ID, b.steps), skeleton: skeleton,
 			merged: root.merged, entries: entries, init: b.facts.init, cpus: b.facts.cpus, network: b.network,
+			writable: b.facts.overlay2, parent: group,
 		}
 		made, err := b.runtime.client.ContainerCreate(call, p.config())
 		if errdefs.IsNotFound(err) && try == 0 { // somebody pruned the engine's images
@@ -178,14 +196,16 @@ func refused(err error, step sandbox.Step, stderr io.Writer) (sandbox.Exit, erro
 
 // run is a container that was started.
 type run struct {
-	box   *box
-	id    string
+	box *box
+	id  string
+	// group is the cgroup around the container's; empty when there is none of ours.
+	group string
 	wait  client.ContainerWaitResult
 	begun time.Time
-	// copied gets the end of the streams; usage is set before that, drained after.
+	// copied gets the end of the streams; drained is set once it has come.
 	copied  chan error
-	usage   usage
 	drained bool
+	usage   usage
 }
 
 // follow waits for the container's end, and brings it about when ctx ends.
@@ -193,6 +213,8 @@ func (r *run) follow(ctx context.Context) (sandbox.Exit, error) {
 	stop := ctx.Done()
 	var force <-chan time.Time
 	var ended error
+	samples := time.NewTicker(sampleEvery)
+	defer samples.Stop()
 	for {
 		select {
 		case res := <-r.wait.Result:
@@ -206,6 +228,8 @@ func (r *run) follow(ctx context.Context) (sandbox.Exit, error) {
 				ended = fmt.Errorf("read output: %w", err)
 				r.kill("SIGKILL")
 			}
+		case <-samples.C:
+			r.usage = r.usage.merge(readUsage(cgroups, r.inner()))
 		case <-stop:
 			stop, ended = nil, context.Cause(ctx)
 			if errors.Is(ended, errClosed) {
@@ -220,6 +244,14 @@ func (r *run) follow(ctx context.Context) (sandbox.Exit, error) {
 			defer time.AfterFunc(lastWords, func() { r.box.removeNow(r.id) }).Stop()
 		}
 	}
+}
+
+// inner is the container's own cgroup, while it runs.
+func (r *run) inner() string {
+	if r.group == "" {
+		return "/system.slice/docker-" + r.id + ".scope"
+	}
+	return r.group + "/" + r.id
 }
 
 func (r *run) kill(signal string) {
@@ -255,14 +287,13 @@ func (r *run) finish(res container.WaitResponse, ended error) (sandbox.Exit, err
 		}
 	}
 	exit := sandbox.Exit{Code: int(res.StatusCode)}
-	exit.Usage.WallSeconds = wall
-	if r.drained {
-		exit.Usage.CPUSeconds, exit.Usage.PeakMemory = r.usage.cpu.Seconds(), r.usage.memory
-		exit.OOM = r.usage.oomKills > 0 && exit.Code != 0
-		exit.PidsLimit = r.usage.pidsHits > 0 && exit.Code != 0
+	if r.group != "" {
+		r.usage = r.usage.merge(readUsage(cgroups, r.group))
 	}
-	if exit.Code == exitKilled && !exit.OOM && !r.usage.known {
-		exit.OOM = r.wasOOM()
+	exit.Usage = glovebox.Usage{WallSeconds: wall, CPUSeconds: r.usage.cpu.Seconds(), PeakMemory: r.usage.memory}
+	if exit.Code != 0 {
+		exit.OOM = r.usage.oomKills > 0 || r.wasOOM()
+		exit.PidsLimit = r.usage.pidsHits > 0
 	}
 	if res.Error != nil && res.Error.Message != "" && ended == nil {
 		ended = fmt.Errorf("wait for container: %s", res.Error.Message)
@@ -270,7 +301,7 @@ func (r *run) finish(res container.WaitResponse, ended error) (sandbox.Exit, err
 	return exit, ended
 }
 
-// wasOOM asks the engine, where the container's cgroup can't be read.
+// wasOOM asks the engine, which hears of each process that the memory limit ended.
 func (r *run) wasOOM() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()

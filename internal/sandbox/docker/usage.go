@@ -1,52 +1,85 @@
 package docker
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// usage is what a container's cgroup says. It is read from the files when the
-// output ends, just before the engine removes the cgroup: asking the engine would take a second.
+// A container's cgroup is gone when the engine tells of its end. So each step has
+// a cgroup of ours around it, which keeps the counts: where the engine makes its
+// cgroups itself. Where systemd makes them that can't be, and the step's own
+// cgroup is sampled while it runs; a step too short for that has unknown usage.
+
+// cgroups is where the kernel's cgroup file systems are.
+const cgroups = "/sys/fs/cgroup"
+
+// cgroupTop holds the cgroups of all instances.
+const cgroupTop = "glovebox-docker"
+
+// cgroupParent is the cgroup around one step.
+func cgroupParent(instance, id string, step int) string {
+	return filepath.Join("/", cgroupTop, cgroupInstance(instance), fmt.Sprintf("%s-%d", id, step))
+}
+
+// cgroupInstance makes an instance's name fit for a folder.
+func cgroupInstance(instance string) string {
+	sum := sha256.Sum256([]byte(instance))
+	return hex.EncodeToString(sum[:8])
+}
+
+// usage is what a cgroup says.
 type usage struct {
-	known    bool
 	cpu      time.Duration
 	memory   int64 // peak
 	oomKills int64
 	pidsHits int64
 }
 
-// readUsage reads it from the host's cgroup file systems, version 2 or 1; zero when they can't be read.
-func readUsage(systemd bool, id string) usage {
-	return readUsageAt("/sys/fs/cgroup", systemd, id)
+// merge takes the larger of each count: none ever falls.
+func (u usage) merge(v usage) usage {
+	return usage{max(u.cpu, v.cpu), max(u.memory, v.memory), max(u.oomKills, v.oomKills), max(u.pidsHits, v.pidsHits)}
 }
 
-func readUsageAt(mount string, systemd bool, id string) usage {
-	group := "docker/" + id
-	if systemd {
-		group = "system.slice/docker-" + id + ".scope"
-	}
-	var u usage
+// readUsage reads a cgroup's counts from version 2 or 1 below mount; zero where there are none.
+func readUsage(mount, group string) usage {
 	if dir := filepath.Join(mount, group); exists(filepath.Join(dir, "cpu.stat")) {
-		u.cpu = time.Duration(field(filepath.Join(dir, "cpu.stat"), "usage_usec")) * time.Microsecond
-		u.memory = field(filepath.Join(dir, "memory.peak"), "")
-		u.oomKills = field(filepath.Join(dir, "memory.events"), "oom_kill")
-		u.pidsHits = field(filepath.Join(dir, "pids.events"), "max")
-		u.known = u.cpu > 0
-		return u
+		return usage{
+			cpu:      time.Duration(field(filepath.Join(dir, "cpu.stat"), "usage_usec")) * time.Microsecond,
+			memory:   field(filepath.Join(dir, "memory.peak"), ""),
+			oomKills: field(filepath.Join(dir, "memory.events"), "oom_kill"),
+			pidsHits: field(filepath.Join(dir, "pids.events"), "max"),
+		}
 	}
-	u.cpu = time.Duration(field(filepath.Join(mount, "cpuacct", group, "cpuacct.usage"), ""))
-	u.memory = field(filepath.Join(mount, "memory", group, "memory.max_usage_in_bytes"), "")
-	u.oomKills = field(filepath.Join(mount, "memory", group, "memory.oom_control"), "oom_kill")
-	u.pidsHits = field(filepath.Join(mount, "pids", group, "pids.events"), "max")
-	u.known = u.cpu > 0
-	return u
+	return usage{
+		cpu:      time.Duration(field(filepath.Join(mount, "cpuacct", group, "cpuacct.usage"), "")),
+		memory:   field(filepath.Join(mount, "memory", group, "memory.max_usage_in_bytes"), ""),
+		oomKills: field(filepath.Join(mount, "memory", group, "memory.oom_control"), "oom_kill"),
+		pidsHits: field(filepath.Join(mount, "pids", group, "pids.events"), "max"),
+	}
+}
+
+// removeGroup removes a cgroup without processes, and those beneath it, from every hierarchy.
+func removeGroup(mount, group string) {
+	for _, pattern := range []string{filepath.Join(mount, group), filepath.Join(mount, "*", group)} {
+		for _, depth := range []string{"/*/*", "/*", ""} {
+			dirs, _ := filepath.Glob(pattern + depth)
+			for _, dir := range dirs {
+				_ = unix.Rmdir(dir) // its files are no entries; one in use stays
+			}
+		}
+	}
 }
 
 func exists(path string) bool {
-	_, err := os.Stat(path)
+	_, err := os.Lstat(path)
 	return err == nil
 }
 
