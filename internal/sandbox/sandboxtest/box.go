@@ -61,6 +61,11 @@ func (s *suite) open(t *testing.T, options ...option) *box {
 // prepare makes everything but the sandbox itself.
 func (s *suite) prepare(t *testing.T, options ...option) *box {
 	t.Helper()
+	return s.prepareIn(t, t.TempDir(), options...)
+}
+
+func (s *suite) prepareIn(t *testing.T, dir string, options ...option) *box {
+	t.Helper()
 	id := "gbt-" + strings.ToLower(rand.Text()[:12])
 	l := glovebox.DefaultLimits()
 	l.Memory, l.Disk = 256<<20, 64<<20
@@ -70,7 +75,6 @@ func (s *suite) prepare(t *testing.T, options ...option) *box {
 	for _, f := range options {
 		f(b, &o)
 	}
-	dir := t.TempDir()
 	if s.Unisolated { // needs no root then
 		b.spec.Workspace, b.spec.Scratch = filepath.Join(dir, "work"), filepath.Join(dir, "scratch")
 		must(t, os.Mkdir(b.spec.Workspace, 0o755))

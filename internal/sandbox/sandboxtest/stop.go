@@ -17,17 +17,17 @@ import (
 // stopTests are the ways in which a step or a sandbox ends.
 func (s *suite) stopTests() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
-		"CancelStubborn":     func(t *testing.T) { s.cancel(t, "stubborn", "60000") },
-		"CancelSleeping":     func(t *testing.T) { s.cancel(t, "sleep", "60000") },
-		"CancelGraceful":     s.cancelGraceful,
-		"CanceledBefore":     s.canceledBefore,
-		"Leftover":           s.leftover,
-		"CloseTwice":         s.closeTwice,
-		"CloseDuringRun":     s.closeDuringRun,
-		"RunAfterClose":      s.runAfterClose,
-		"FailedCreate":       s.failedCreate,
-		"CanceledCreate":     s.canceledCreate,
-		"SweepRemovesOthers": s.sweep,
+		"CancelStubborn": func(t *testing.T) { s.cancel(t, "stubborn", "60000") },
+		"CancelSleeping": func(t *testing.T) { s.cancel(t, "sleep", "60000") },
+		"CancelGraceful": s.cancelGraceful,
+		"CanceledBefore": s.canceledBefore,
+		"Leftover":       s.leftover,
+		"CloseTwice":     s.closeTwice,
+		"CloseDuringRun": s.closeDuringRun,
+		"RunAfterClose":  s.runAfterClose,
+		"FailedCreate":   s.failedCreate,
+		"CanceledCreate": s.canceledCreate,
+		"Crash":          s.crash,
 	}
 }
 
@@ -177,26 +177,6 @@ func (b *box) wantCreateFails(t *testing.T, ctx context.Context) error {
 	}
 	b.wantNoTrace(t)
 	return err
-}
-
-// sweep: what another instance has is left alone, what this one left is removed, even
-// while it runs.
-func (s *suite) sweep(t *testing.T) {
-	other := s.open(t)
-	b := s.prepare(t)
-	b.spec.Instance = "swept"
-	var err error
-	b.Sandbox, err = s.Runtime.Create(t.Context(), b.spec)
-	must(t, err)
-	b.run(0, "exit", "0")
-	for range 2 {
-		must(t, s.Runtime.Sweep(t.Context(), "swept"))
-	}
-	if !s.Unisolated {
-		b.wantNoTrace(t)
-	}
-	b.close(t)
-	other.run(0, "exit", "0")
 }
 
 var _ sandbox.Sandbox = (*box)(nil)

@@ -29,6 +29,10 @@ type Config struct {
 // Run runs the whole suite, each part as a subtest.
 func Run(t *testing.T, c Config) {
 	s := &suite{Config: c, rootfs: makeRootfs(t)}
+	if dir := os.Getenv(crashVariable); dir != "" {
+		s.crashing(t, dir)
+		return
+	}
 	t.Run("Check", func(t *testing.T) {
 		if err := c.Runtime.Check(t.Context()); err != nil {
 			t.Fatal(err)
