@@ -14,6 +14,7 @@ for (const node of log.querySelectorAll(".step")) {
     first: Number(node.dataset.first), total: Number(node.dataset.total), touched: false,
   };
   parts.set(part.key, part);
+  part.earlier.hidden = part.first <= 1;
   part.earlier.addEventListener("click", () => loadEarlier(part));
   node.querySelector("summary").addEventListener("click", () => { part.touched = true; });
   node.addEventListener("toggle", () => { if (node.open && log.dataset.live) toEnd(part); });

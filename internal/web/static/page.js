@@ -10,7 +10,7 @@ if (location.hash.startsWith("#token=") && location.pathname !== "/login") {
   history.replaceState(null, "", location.pathname + location.search);
 }
 tick();
-setInterval(tick, 1000);
+setInterval(() => tick(), 1000);
 
 const help = document.getElementById("help");
 document.getElementById("help-open").addEventListener("click", () => help.showModal());

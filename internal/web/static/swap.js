@@ -20,6 +20,8 @@ export function load(address) {
 export function swap(id, from) {
   const old = document.getElementById(id), fresh = from.getElementById(id);
   if (!old || !fresh) return;
+  tick(old);
+  tick(fresh);
   if (old.isEqualNode(fresh)) return;
   const focus = old.contains(document.activeElement) ? path(document.activeElement, old) : null;
   const chosen = [...old.querySelectorAll(".chosen[id]")].map((n) => n.id);
@@ -31,7 +33,6 @@ export function swap(id, from) {
   old.replaceWith(node);
   for (const item of chosen) document.getElementById(item)?.classList.add("chosen");
   if (focus) find(focus, node)?.focus({ preventScroll: true });
-  tick();
 }
 
 // path describes an element below root so that its successor can be found.

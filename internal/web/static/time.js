@@ -20,8 +20,8 @@ function put(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// tick brings all times of the page up to date.
-export function tick() {
-  for (const node of document.querySelectorAll("time.ago")) put(node, ago(Date.parse(node.dateTime)));
-  for (const node of document.querySelectorAll("[data-since]")) put(node, since(Date.parse(node.dataset.since)));
+// tick brings all times below an element up to date.
+export function tick(root = document) {
+  for (const node of root.querySelectorAll("time.ago")) put(node, ago(Date.parse(node.dateTime)));
+  for (const node of root.querySelectorAll("[data-since]")) put(node, since(Date.parse(node.dataset.since)));
 }
