@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -41,14 +42,19 @@ func (s *Server) completeAttempt(r *request) error {
 		return err
 	}
 	// A repeated result is accepted after the attempt's end, so its artifacts are looked at only before.
-	if _, err := s.held(r); err == nil {
-		if err := s.checkArtifacts(r.Context(), r.ref, result); err != nil {
-			return err
-		}
+	_, err := s.held(r)
+	if err == nil {
+		err = s.checkArtifacts(r.Context(), r.ref, result)
+	}
+	if err != nil && !errors.Is(err, glovebox.ErrLeaseLost) {
+		return err
 	}
 	job, err := s.Queue.Complete(r.Context(), r.ref, result)
+	if errors.Is(err, glovebox.ErrNotFound) {
+		return fmt.Errorf("no such attempt: %w", glovebox.ErrLeaseLost)
+	}
 	if err != nil {
-		return s.notHeld(r, err)
+		return err
 	}
 	s.Metrics.finished.WithLabelValues(job.Queue, string(result.State)).Inc()
 	s.Logger.Info("attempt completed", "job", r.ref.JobID, "attempt", r.ref.Attempt, "state", result.State, "job_state", job.State)

@@ -39,12 +39,12 @@ func (b *body) Read(p []byte) (int, error) {
 	_ = b.control.SetReadDeadline(deadline)
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF):
 		// What net/http reads from here on, to notice that the client leaves, has no deadline.
 		_ = b.control.SetReadDeadline(time.Time{})
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = errSlow
-		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = errSlow
 	}
 	return n, err
 }

@@ -57,7 +57,7 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	}
 	f := &fixture{T: t, tokens: store.NewTokens(db), blobs: blobs}
 	f.server, err = New(cfg, Deps{
-		Queue: queue.New(store.NewJobs(db), queue.Options{}), Tokens: f.tokens, Executors: store.NewExecutors(db),
+		Queue: queue.New(store.NewJobs(db), queue.Options{Backoff: func(int) time.Duration { return 0 }}), Tokens: f.tokens, Executors: store.NewExecutors(db),
 		Repositories: store.NewRepos(db), Logs: logs.NewStore(blobs), Blobs: blobs, Gateway: gateway, Ready: db.Ping, Metrics: metrics,
 	})
 	if err != nil {

@@ -32,7 +32,12 @@ func (s *Server) serve(rt route) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		body := &body{ReadCloser: r.Body, control: out.control, idle: s.cfg.Idle, until: time.Now().Add(s.bodyTime(rt))}
-		r.Body = body
+		if r.Body != http.NoBody {
+			// Holds too when nobody reads the body and net/http discards it before the answer,
+			// and ends then before the answer's own deadline.
+			_ = out.control.SetReadDeadline(time.Now().Add(s.cfg.Idle / 2))
+			r.Body = body
+		}
 		if rt.body >= 0 {
 			r.Body = http.MaxBytesReader(w, body, rt.body)
 		}
