@@ -96,8 +96,8 @@ func (w *Workspace) changes(ctx context.Context, r *remarks) ([]change, error) {
 		if tracked {
 			seen[i] = true
 		}
-		switch brought, ok := w.files[f.path]; {
-		case ok && w.untouched(brought, f.stamp):
+		switch b, ok := w.files[f.path]; {
+		case ok && w.unchanged(b, f):
 		case tracked && !ok && w.untouched(w.stamps[i], f.stamp):
 		case tracked:
 			changed = append(changed, change{found: f})

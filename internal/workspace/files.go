@@ -1,13 +1,13 @@
 package workspace
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/glovebox-dev/glovebox"
 )
@@ -54,10 +54,29 @@ func (w *Workspace) writeFile(name string, content []byte, mode os.FileMode) err
 	if err == nil {
 		err = f.Chmod(mode)
 	}
-	var info unix.Stat_t
-	if err == nil {
-		err = unix.Fstat(int(f.Fd()), &info)
-	}
-	w.files[name] = stampOf(&info)
+	w.files[name] = brought{executable: mode&0o100 != 0, sum: sha256.Sum256(content)}
 	return errors.Join(err, f.Close())
+}
+
+// brought is what a file that the job brought along was written as.
+type brought struct {
+	executable bool
+	sum        [sha256.Size]byte
+}
+
+// unchanged reports whether a file is still as it was brought along.
+func (w *Workspace) unchanged(b brought, f found) bool {
+	if !f.regular() || f.executable() != b.executable {
+		return false
+	}
+	file, err := w.open(f.path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.LimitReader(file, int64(f.size))); err != nil {
+		return false
+	}
+	return [sha256.Size]byte(sum.Sum(nil)) == b.sum
 }

@@ -45,8 +45,9 @@ func (w *Workspace) ignored(ctx context.Context, rules []found, paths []string, 
 			return nil, err
 		}
 	}
-	opts := git.Options{GitDir: w.GitDir, WorkTree: shadow, Dir: shadow, Env: []string{"GIT_LITERAL_PATHSPECS=1"}}
-	opts.Stdin = strings.NewReader(strings.Join(paths, "\x00") + "\x00")
+	opts := git.Options{GitDir: w.GitDir, WorkTree: shadow, Dir: shadow}
+	// The "./" keeps a name that begins with ":" from being read as magic; git repeats what it was given.
+	opts.Stdin = strings.NewReader("./" + strings.Join(paths, "\x00./") + "\x00")
 	var out bytes.Buffer
 	opts.Stdout = &out
 	err := git.Run(ctx, opts, "check-ignore", "-z", "--stdin", "--no-index")
@@ -56,7 +57,7 @@ func (w *Workspace) ignored(ctx context.Context, rules []found, paths []string, 
 	}
 	set := map[string]bool{}
 	for path := range strings.SplitSeq(out.String(), "\x00") {
-		set[path] = true
+		set[strings.TrimPrefix(path, "./")] = true
 	}
 	return set, nil
 }

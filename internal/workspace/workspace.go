@@ -65,7 +65,7 @@ type Workspace struct {
 	// laid is the time at which all files had been written; stamps are theirs then.
 	laid   time.Time
 	stamps []stamp
-	files  map[string]stamp
+	files  map[string]brought
 }
 
 // Prepare lays out a workspace. After an error the caller removes Root's content and GitDir.
@@ -74,7 +74,7 @@ func Prepare(ctx context.Context, opts Options) (*Workspace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open workspace: %w", err)
 	}
-	w := &Workspace{Root: opts.Root, GitDir: opts.GitDir, root: root, files: map[string]stamp{}}
+	w := &Workspace{Root: opts.Root, GitDir: opts.GitDir, root: root, files: map[string]brought{}}
 	if err := w.prepare(ctx, opts); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
