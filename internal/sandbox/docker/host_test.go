@@ -19,7 +19,7 @@ import (
 )
 
 // newSpec is a sandbox on ordinary folders.
-func newSpec(t *testing.T, id string) sandbox.Spec {
+func newSpec(t testing.TB, id string) sandbox.Spec {
 	t.Helper()
 	dir := t.TempDir()
 	spec := sandbox.Spec{

@@ -55,6 +55,10 @@ func (b *box) boundLayer(ctx context.Context, id, dir string) (*layer, error) {
 	if err := unix.Mount(l.ours, l.engines, "", unix.MS_BIND, ""); err != nil {
 		return nil, fmt.Errorf("mount the container's layer: %w", err)
 	}
+	// What the engine mounts in it must not show up in ours.
+	if err := unix.Mount("", l.engines, "", unix.MS_PRIVATE, ""); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount the container's layer: %w", err), l.unmount())
+	}
 	return l, nil
 }
 
