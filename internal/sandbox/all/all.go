@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/docker"
 	"github.com/glovebox-dev/glovebox/internal/sandbox/gvisor"
 )
 
@@ -27,6 +28,7 @@ func runtimes() []entry {
 		{"gvisor", func(o Options) (sandbox.Runtime, error) {
 			return gvisor.New(gvisor.Options{Exe: o.Runsc, Logger: o.Logger}), nil
 		}},
+		{"docker", func(o Options) (sandbox.Runtime, error) { return docker.New(docker.Options{Logger: o.Logger}) }},
 	}
 }
 
