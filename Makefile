@@ -11,7 +11,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/glovebox (the first time compiles gVisor: some minutes)
-	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/glovebox
+	go build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/glovebox
 
 test: ## install and start what the tests need, run all tiers, fail if one was skipped
 	scripts/test.sh

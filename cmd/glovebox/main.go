@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gvisor.dev/gvisor/runsc/cli/maincli"
+
+	"github.com/glovebox-dev/glovebox/internal/cli"
 )
 
 func main() {
@@ -15,4 +17,5 @@ func main() {
 		maincli.Main()
 		return
 	}
+	os.Exit(cli.Main(cli.Options{}))
 }

@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/glovebox-dev/glovebox/internal/disk"
+	"github.com/glovebox-dev/glovebox/internal/executor"
+	"github.com/glovebox-dev/glovebox/internal/image"
+	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/all"
+	"github.com/glovebox-dev/glovebox/internal/workspace"
+)
+
+// defaultRuntime is the runtime of jobs that name none where nothing else was chosen.
+const defaultRuntime = "gvisor"
+
+// runtimeNames lists the runtimes that --runtime may name, the default first.
+func (a *app) runtimeNames() []string {
+	names := all.Names()
+	for _, rt := range a.runtimes {
+		names = append(names, rt.Name())
+	}
+	return names
+}
+
+// makeRuntime makes the runtime of that name.
+func (a *app) makeRuntime(name, data string) (sandbox.Runtime, error) {
+	for _, rt := range a.runtimes {
+		if rt.Name() == name {
+			return rt, nil
+		}
+	}
+	if !slices.Contains(all.Names(), name) {
+		return nil, usageErrorf("--runtime %s: want one of %s", visible(name), strings.Join(all.Names(), ", "))
+	}
+	return all.New(name, all.Options{Runsc: a.runsc, Dir: filepath.Join(data, "runtimes"), Logger: a.log})
+}
+
+// executorSettings are what "run", "dev" and "executor run" choose.
+type executorSettings struct {
+	// data holds what instances share: images, clones, runtimes' files.
+	data string
+	// runtimes by name, the default first.
+	runtimes  []string
+	hostImage bool
+	// ownPaths allows images from files of this host: right where the user's own jobs run.
+	ownPaths bool
+	tracer   trace.TracerProvider
+}
+
+// executorDeps makes what running jobs needs, but for the source. The runtimes
+// returned are in the order of the settings.
+func (a *app) executorDeps(s executorSettings, inst *instance) (executor.Deps, []sandbox.Runtime, error) {
+	deps := executor.Deps{
+		Runtimes: map[string]sandbox.Runtime{}, DefaultRuntime: s.runtimes[0], MakeDisk: makeDisk,
+		Dir: filepath.Join(inst.dir, "jobs"), Instance: inst.name, AllowHostImage: s.hostImage,
+		CPUs: float64(runtime.NumCPU()), Logger: a.log, Tracer: s.tracer.Tracer("glovebox"),
+	}
+	var list []sandbox.Runtime
+	var engine image.Engine
+	for _, name := range s.runtimes {
+		rt, err := a.makeRuntime(name, s.data)
+		if err != nil {
+			return deps, nil, err
+		}
+		deps.Runtimes[name] = rt
+		list = append(list, rt)
+		if e, ok := rt.(image.Engine); ok {
+			engine = e
+		}
+		if slices.Contains(a.runtimes, rt) {
+			deps.MakeDisk = makeFolder
+		}
+	}
+	images, err := image.Open(image.Options{Dir: filepath.Join(s.data, "images"), RefusePaths: !s.ownPaths, Logger: a.log})
+	if err != nil {
+		return deps, nil, err
+	}
+	deps.Images = images
+	if engine != nil {
+		deps.Images = engineImages{images, engine}
+	}
+	if deps.Cache, err = workspace.OpenCache(workspace.CacheOptions{Dir: filepath.Join(s.data, "git"), Logger: a.log}); err != nil {
+		return deps, nil, err
+	}
+	if err := os.MkdirAll(deps.Dir, 0o700); err != nil {
+		return deps, nil, fmt.Errorf("make folder of jobs: %w", err)
+	}
+	return deps, list, nil
+}
+
+// engineImages takes images that a Docker engine on this host has from there.
+type engineImages struct {
+	store  *image.Store
+	engine image.Engine
+}
+
+func (e engineImages) Ensure(ctx context.Context, ref string) (*image.Image, func(), error) {
+	return e.store.EnsureFrom(ctx, e.engine, ref)
+}
+
+func makeDisk(ctx context.Context, path string, size int64) (executor.Disk, error) {
+	d, err := disk.Create(ctx, path, size, disk.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// folder is the disk of a runtime that starts no processes: unbounded.
+type folder string
+
+func makeFolder(_ context.Context, path string, _ int64) (executor.Disk, error) {
+	f := folder(path)
+	return f, errors.Join(os.MkdirAll(f.Work(), 0o700), os.MkdirAll(f.Scratch(), 0o700))
+}
+
+func (f folder) Work() string        { return filepath.Join(string(f), "work") }
+func (f folder) Scratch() string     { return filepath.Join(string(f), "scratch") }
+func (f folder) Full() (bool, error) { return false, nil }
+func (f folder) Close() error        { return os.RemoveAll(string(f)) }
+
+// keeping makes disks whose workspace is copied to a folder before they go.
+func keeping(dst string, make func(context.Context, string, int64) (executor.Disk, error)) func(context.Context, string, int64) (executor.Disk, error) {
+	return func(ctx context.Context, path string, size int64) (executor.Disk, error) {
+		d, err := make(ctx, path, size)
+		if err != nil {
+			return nil, err
+		}
+		return keptDisk{d, dst}, nil
+	}
+}
+
+type keptDisk struct {
+	executor.Disk
+	dst string
+}
+
+// Close copies the workspace, links as links, and lets go of the disk. It may be called
+// twice: then there is nothing left to copy.
+func (k keptDisk) Close() error {
+	var copying error
+	if _, err := os.Stat(k.Work()); err == nil {
+		if out, err := exec.Command("cp", "-a", "--", k.Work()+"/.", k.dst).CombinedOutput(); err != nil {
+			copying = fmt.Errorf("keep workspace: %w: %s", err, strings.TrimSpace(string(out)))
+		}
+	}
+	return errors.Join(copying, k.Disk.Close())
+}
+
+// sweep removes what a dead process left under an instance's name: sandboxes,
+// networks, mounts, folders.
+func sweep(ctx context.Context, runtimes []sandbox.Runtime, inst *instance) error {
+	var errs []error
+	for _, rt := range runtimes {
+		if err := rt.Sweep(ctx, inst.name); err != nil {
+			errs = append(errs, fmt.Errorf("sweep %s: %w", rt.Name(), err))
+		}
+	}
+	jobs := filepath.Join(inst.dir, "jobs")
+	entries, err := os.ReadDir(jobs)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, e := range entries {
+		dir := filepath.Join(jobs, e.Name())
+		if err := disk.Sweep(dir); err != nil {
+			errs = append(errs, fmt.Errorf("sweep disks: %w", err))
+			continue // a mount that is still there must not be walked into
+		}
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker (-X) at a release; otherwise it is the module's.
+var version string
+
+// buildVersion is what "version" prints.
+type buildVersion struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Dirty   bool   `json:"dirty,omitempty"`
+	Gvisor  string `json:"gvisor,omitempty"`
+	Go      string `json:"go"`
+}
+
+// readBuild reads what the Go toolchain wrote into the binary.
+func readBuild() buildVersion {
+	b := buildVersion{Version: version}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b.Go = info.GoVersion
+	if b.Version == "" {
+		b.Version = info.Main.Version
+	}
+	if b.Version == "" || b.Version == "(devel)" {
+		b.Version = "devel"
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.modified":
+			b.Dirty = s.Value == "true"
+		}
+	}
+	for _, m := range info.Deps {
+		if m.Path == "gvisor.dev/gvisor" {
+			b.Gvisor = m.Version
+		}
+	}
+	return b
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "version", Short: "Print version, commit and the version of the gVisor linked in", Args: cobra.NoArgs,
+		Example: "  glovebox version\n  glovebox version --json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b := readBuild()
+			if asJSON {
+				return printJSON(a.out, b)
+			}
+			commit := orDash(b.Commit)
+			if b.Dirty {
+				commit += " (with changes)"
+			}
+			gvisor := b.Gvisor
+			if gvisor == "" {
+				gvisor = "not linked in"
+			}
+			_, err := fmt.Fprintf(a.out, "glovebox %s\ncommit   %s\ngvisor   %s\ngo       %s\n", b.Version, commit, gvisor, b.Go)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
