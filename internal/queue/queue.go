@@ -35,6 +35,8 @@ type Options struct {
 	Backoff func(attempt int) time.Duration
 	Logger  *slog.Logger
 	Limits  ConcurrencyLimits
+	// OnExpire is told of each lease that was taken away because it ran out, for metrics; it may be nil.
+	OnExpire func()
 }
 
 // Queue is the state machine of jobs. Its methods may be called concurrently.

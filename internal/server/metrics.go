@@ -27,6 +27,7 @@ type Metrics struct {
 	claims     *prometheus.CounterVec
 	queueWait  *prometheus.HistogramVec
 	finished   *prometheus.CounterVec
+	expired    prometheus.Counter
 	leasesLost prometheus.Counter
 	logBytes   prometheus.Counter
 	followers  prometheus.Gauge
@@ -56,6 +57,7 @@ func NewMetrics() *Metrics {
 		claims:     counter("glovebox_jobs_claimed_total", "Attempts handed out.", "queue"),
 		queueWait:  histogram("glovebox_queue_wait_seconds", "Time from when a job could be claimed to its claim.", []float64{.005, .01, .025, .05, .1, .25, .5, 1, 5, 15, 60, 300, 1800, 7200}, "queue"),
 		finished:   counter("glovebox_attempts_finished_total", "Results accepted, by what the executor reported.", "queue", "state"),
+		expired:    plain("glovebox_leases_expired_total", "Leases taken away because their executor fell silent."),
 		leasesLost: plain("glovebox_leases_lost_total", "Leases that an executor's heartbeat was told are gone."),
 		logBytes:   plain("glovebox_log_bytes_total", "Bytes of encoded log received, resent ones not counted."),
 		followers:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "glovebox_log_followers", Help: "Logs being followed over the API."}),
@@ -65,7 +67,7 @@ func NewMetrics() *Metrics {
 		gitServed:  counter("glovebox_gateway_requests_total", "Git requests served.", "outcome"),
 		gitBytes:   plain("glovebox_gateway_bytes_total", "Bytes sent to git clients."),
 	}
-	m.Registry.MustRegister(m.requests, m.duration, m.submitted, m.claims, m.queueWait, m.finished, m.leasesLost, m.logBytes, m.followers,
+	m.Registry.MustRegister(m.requests, m.duration, m.submitted, m.claims, m.queueWait, m.finished, m.expired, m.leasesLost, m.logBytes, m.followers,
 		m.artifacts, m.fetches, m.fetchTime, m.gitServed, m.gitBytes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -95,6 +97,9 @@ func (m *Metrics) observeClaim(lease glovebox.Lease) {
 		m.queueWait.WithLabelValues(job.Queue).Observe(max(0, job.StartedAt.Sub(since).Seconds()))
 	}
 }
+
+// LeaseExpired counts a lease that ran out; it is meant for queue.Options.OnExpire.
+func (m *Metrics) LeaseExpired() { m.expired.Inc() }
 
 // ObserveGit counts what the git gateway does; it is meant for gitgateway.Config.Observe.
 func (m *Metrics) ObserveGit(o gitgateway.Observation) {
