@@ -210,7 +210,7 @@ func (r *Runtime) Sweep(ctx context.Context, instance string) error {
 		errs = append(errs, r.removeNetwork(ctx, n.ID))
 	}
 	errs = append(errs, sweepMounts(instance))
-	removeGroup(cgroups, filepath.Join("/", cgroupTop, cgroupInstance(instance)))
+	removeGroup(cgroups, filepath.Join("/", cgroupTop, cgroupInstance(instance)+"-*"))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("sweep %s: %w", instance, err)
 	}
@@ -249,11 +249,11 @@ func (r *Runtime) remove(ctx context.Context, id string) error {
 	}
 }
 
-// ImageID returns the engine's ID for ref.
+// ImageID returns the engine's ID for ref. An engine that does not answer has no images.
 func (r *Runtime) ImageID(ctx context.Context, ref string) (string, error) {
 	img, err := r.client.ImageInspect(ctx, ref)
 	switch {
-	case errdefs.IsNotFound(err):
+	case errdefs.IsNotFound(err), client.IsErrConnectionFailed(err):
 		return "", fmt.Errorf("image %s: %w", ref, glovebox.ErrNotFound)
 	case err != nil:
 		return "", fmt.Errorf("inspect image %s: %w", ref, err)

@@ -21,12 +21,12 @@ import (
 // cgroups is where the kernel's cgroup file systems are.
 const cgroups = "/sys/fs/cgroup"
 
-// cgroupTop holds the cgroups of all instances.
+// cgroupTop holds the cgroups of all steps. It stays; an empty cgroup costs nothing.
 const cgroupTop = "glovebox-docker"
 
 // cgroupParent is the cgroup around one step.
 func cgroupParent(instance, id string, step int) string {
-	return filepath.Join("/", cgroupTop, cgroupInstance(instance), fmt.Sprintf("%s-%d", id, step))
+	return filepath.Join("/", cgroupTop, fmt.Sprintf("%s-%s-%d", cgroupInstance(instance), id, step))
 }
 
 // cgroupInstance makes an instance's name fit for a folder.
@@ -66,7 +66,7 @@ func readUsage(mount, group string) usage {
 	}
 }
 
-// removeGroup removes a cgroup without processes, and those beneath it, from every hierarchy.
+// removeGroup removes the cgroups without processes that fit a pattern, and those beneath them, from every hierarchy.
 func removeGroup(mount, group string) {
 	for _, pattern := range []string{filepath.Join(mount, group), filepath.Join(mount, "*", group)} {
 		for _, depth := range []string{"/*/*", "/*", ""} {

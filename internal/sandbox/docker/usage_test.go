@@ -1,10 +1,13 @@
 package docker
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/glovebox-dev/glovebox"
 )
 
 func TestReadUsage(t *testing.T) {
@@ -54,6 +57,9 @@ func TestCheckWithoutEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	if _, err := r.ImageID(t.Context(), "x"); !errors.Is(err, glovebox.ErrNotFound) {
+		t.Errorf("an image of no engine: %v", err)
+	}
 	if err := r.Check(t.Context()); err == nil || err.Error() == "" {
 		t.Errorf("check: %v", err)
 	}
