@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/glovebox-dev/glovebox"
 )
@@ -18,6 +19,9 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 
 // maxForm bounds forms; submitted job files have their own bound.
 const maxForm = 64 << 10
+
+// formWait is how long a client may take to send a form.
+const formWait = time.Minute
 
 // secureHeaders sets the headers that every answer carries.
 func secureHeaders(next http.Handler) http.Handler {
@@ -119,6 +123,9 @@ func (s *site) checkForm(w http.ResponseWriter, r *http.Request, v *visitor) err
 		limit = maxJobForm
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(formWait))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	if err := r.ParseForm(); err != nil {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 			return glovebox.ErrTooLarge

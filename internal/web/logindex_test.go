@@ -180,3 +180,22 @@ func TestIndexCacheForgetsTheOldest(t *testing.T) {
 		t.Errorf("cache holds %v", c.order)
 	}
 }
+
+// BenchmarkOpenALargeLog measures the first look at a log of 64 MiB of text.
+func BenchmarkOpenALargeLog(b *testing.B) {
+	line := strings.Repeat("x", 99)
+	var data []byte
+	for range 64 << 20 / 100 {
+		data = append(data, `{"time":"2026-01-02T03:04:05.123456789Z","step":"a","stream":"stdout","text":"`+line+"\"}\n"...)
+	}
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		x := &logIndex{steps: map[string]*stepIndex{}}
+		if err := x.extend(b.Context(), &memoryLogs{data: data}, "job", 1); err != nil {
+			b.Fatal(err)
+		}
+		if n, _ := x.lines("a"); n != 64<<20/100 {
+			b.Fatalf("%d lines", n)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/glovebox-dev/glovebox"
@@ -15,6 +16,25 @@ const (
 	// keepAlive is how often a silent stream shows that it lives, and its session is checked.
 	keepAlive = 15 * time.Second
 )
+
+// shutdown tells streams that the HTTP server which serves them is shutting
+// down; it waits for them, and they would not end by themselves.
+type shutdown struct {
+	once  *sync.Once
+	begun chan struct{}
+}
+
+func newShutdown() shutdown { return shutdown{once: new(sync.Once), begun: make(chan struct{})} }
+
+// of returns a channel that is closed when the server of r begins to shut down.
+func (s shutdown) of(r *http.Request) <-chan struct{} {
+	s.once.Do(func() {
+		if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
+			server.RegisterOnShutdown(sync.OnceFunc(func() { close(s.begun) }))
+		}
+	})
+	return s.begun
+}
 
 // eventStream writes server-sent events.
 type eventStream struct {

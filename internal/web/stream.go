@@ -31,9 +31,12 @@ func (s *site) streamJobs(w http.ResponseWriter, r *http.Request, v *visitor) er
 	changes := s.Jobs.Watch(ctx, "")
 	ticker := time.NewTicker(keepAlive)
 	defer ticker.Stop()
+	stopping := s.shutdown.of(r)
 	for err == nil {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-stopping:
 			return nil
 		case _, open := <-changes:
 			if !open {
@@ -190,9 +193,12 @@ func (js *jobStream) run(ctx context.Context, changes <-chan struct{}) error {
 	flush := time.NewTimer(0)
 	defer flush.Stop()
 	var notBefore time.Time
+	stopping := js.site.shutdown.of(js.r)
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-stopping:
 			return nil
 		case _, open := <-changes:
 			if !open {

@@ -233,3 +233,18 @@ func TestListPagesAndFilters(t *testing.T) {
 		t.Errorf("a wrong cursor: status %d", p.StatusCode)
 	}
 }
+
+func TestShutdownEndsStreams(t *testing.T) {
+	l := newLab(t)
+	job := l.submit("default", steps("job", "a"))
+	b := l.login(l.token("ada", glovebox.RoleViewer, "default"))
+	list, _ := b.events("/events", "")
+	one, _ := b.events("/jobs/"+job.ID+"/events", "")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	check(t, l.server.Config.Shutdown(ctx))
+	for range list {
+	}
+	for range one {
+	}
+}

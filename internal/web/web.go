@@ -102,6 +102,7 @@ type site struct {
 	pages    *pages
 	static   *static
 	indexes  *indexCache
+	shutdown shutdown
 }
 
 // New returns the handler of the whole user interface, to be mounted at "/". It
@@ -116,7 +117,7 @@ func New(deps Deps) http.Handler {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &site{Deps: deps, sessions: newSessions(deps.Now), static: newStatic(), indexes: newIndexCache(indexCacheSize)}
+	s := &site{Deps: deps, sessions: newSessions(deps.Now), static: newStatic(), indexes: newIndexCache(indexCacheSize), shutdown: newShutdown()}
 	s.pages = newPages(s.static)
 	return s.handler()
 }
