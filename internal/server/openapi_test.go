@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
@@ -161,4 +163,32 @@ func checkReply(op *openapi3.Operation, got *copiedReply) error {
 		return err
 	}
 	return described.Schema.Value.VisitJSON(value)
+}
+
+// The contract's examples are what the document says.
+func TestContractMatchesDocument(t *testing.T) {
+	doc := openAPIDocument(t)
+	files, err := filepath.Glob("../../api/testdata/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value any
+		if err := json.Unmarshal(raw, &value); err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(path), ".json")
+		schema := doc.Components.Schemas[name]
+		if schema == nil {
+			t.Errorf("the document has no schema %s", name)
+			continue
+		}
+		if err := schema.Value.VisitJSON(value); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }
