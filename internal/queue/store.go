@@ -24,6 +24,7 @@ type Store interface {
 	// the events that change returns. When change returns an error nothing is
 	// written and Update returns that error as it is. Change may be called more than
 	// once (after a conflict with another process), so it must have no other effects.
+	// A store may drop an executor's remarks, never a transition, from a timeline that has thousands of events.
 	// Id, tenant, creation and the spec do not change. Files are not read: Job.Files is nil.
 	Update(ctx context.Context, id string, change func(*Record) ([]glovebox.Event, error)) (Record, error)
 	// Extend sets the end of each lease that is still held (same attempt, same token hash,

@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -52,6 +53,9 @@ func Open(ctx context.Context, path string, opt Options) (*DB, error) {
 		opt.Now = time.Now
 	}
 	d := sqliteDialect()
+	if err := createPrivate(path); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
 	writer, err := sql.Open(d.driver, sqliteDSN(path, false))
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
@@ -77,6 +81,16 @@ func Open(ctx context.Context, path string, opt Options) (*DB, error) {
 	}
 	go db.commits()
 	return db, nil
+}
+
+// createPrivate makes the file, when it is missing, for its owner alone: it holds what jobs were submitted with.
+// SQLite gives its write-ahead log the same mode.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Close waits for the writes under way and releases the database.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,6 +43,11 @@ func TestReopen(t *testing.T) {
 		}
 		if n := count(t, db, "SELECT count(*) FROM schema_version"); n != len(released) {
 			t.Errorf("%d migrations applied, want %d", n, len(released))
+		}
+		for _, file := range []string{path, path + "-wal"} {
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("mode of %s: %v, %v", file, info, err)
+			}
 		}
 		if mode := journalMode(t, db); mode != "wal" {
 			t.Errorf("journal mode %q", mode)

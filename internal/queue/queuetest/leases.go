@@ -102,6 +102,36 @@ func testEvents(f *fixture) {
 	}
 }
 
+// testRefused: a token's misuse is noted while its lease is held.
+func testRefused(f *fixture) {
+	job := f.submit("acme")
+	ref := f.claimOne().LeaseRef
+	if err := f.q.Refused(f.ctx, ref, "read\nanother repository"); err != nil {
+		f.Fatal(err)
+	}
+	f.wantTimeline(job.ID, "submitted claimed refused")
+	f.complete(ref, glovebox.StateCompleted)
+	f.wantErr(f.q.Refused(f.ctx, ref, "late"), glovebox.ErrLeaseLost)
+	f.wantTimeline(job.ID, "submitted claimed refused finished")
+}
+
+// testManyRemarks: an executor can't fill the store with remarks, and transitions are kept all the same.
+func testManyRemarks(f *fixture) {
+	job := f.submit("acme")
+	ref := f.claimOne().LeaseRef
+	f.wantErr(f.q.AddEvents(f.ctx, ref, make([]glovebox.Event, 1001)), glovebox.ErrTooLarge)
+	for range 6 {
+		if err := f.q.AddEvents(f.ctx, ref, make([]glovebox.Event, 1000)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.complete(ref, glovebox.StateCompleted)
+	got := f.want(job.ID, glovebox.StateCompleted, 1)
+	if n := len(got.Timeline); n > 5100 || got.Timeline[n-1].Kind != glovebox.EventFinished {
+		f.Errorf("timeline of %d events ends in %+v", n, got.Timeline[n-1])
+	}
+}
+
 func testTokenLookup(f *fixture) {
 	job := f.submit("acme")
 	ref := f.claimOne().LeaseRef

@@ -28,7 +28,7 @@ func Run(t *testing.T, newStore func(t *testing.T) queue.Store) {
 		{"CancelRaces", testCancelRaces}, {"CancelAndCrash", testCancelAndCrash}, {"Retry", testRetry},
 		{"RefusedTransitions", testRefusedTransitions}, {"Unknown", testUnknown},
 		{"Backoff", testBackoff}, {"Expiry", testExpiry}, {"Reattach", testReattach}, {"Heartbeat", testHeartbeat},
-		{"Events", testEvents}, {"TokenLookup", testTokenLookup},
+		{"Events", testEvents}, {"Refused", testRefused}, {"ManyRemarks", testManyRemarks}, {"TokenLookup", testTokenLookup},
 		{"Priorities", testPriorities}, {"FairTenants", testFairTenants}, {"FairToRunning", testFairToRunning},
 		{"QueuePreference", testQueuePreference}, {"Labels", testLabels}, {"Runtimes", testRuntimes}, {"Free", testFree},
 		{"Limits", testLimits}, {"Files", testFiles},
