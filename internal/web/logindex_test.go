@@ -199,3 +199,25 @@ func BenchmarkOpenALargeLog(b *testing.B) {
 		}
 	}
 }
+
+func TestQuickRecordsAgreeWithJSON(t *testing.T) {
+	for _, line := range []string{
+		`{"time":"2026-01-02T03:04:05.123456789Z","step":"a","stream":"stdout","text":"x"}`,
+		`{"time":"2026-01-02T03:04:05Z","stream":"stderr","text":"é","partial":true}`,
+		`{"time":"2026-01-02T03:04:05Z","stream":"stdout","text":""}`,
+		`{"time":"2026-01-02T03:04:05Z","step":"a\"b","stream":"stdout","text":"x"}`,
+		`{"time":"2026-01-02T03:04:05Z","stream":"stdout","text":"\u001b[31mx"}`,
+		`{"time":"2026-01-02T03:04:05Z","step":"a\\\\","stream":"stdout","text":"x"}`,
+		`{"time":"no time","stream":"stdout","text":"x"}`,
+		`{"time":"2026-01-02T03:04:05Z","stream":"stdout","text":"x","partial":false}`,
+		`{"time":"2026-01-02T03:04:05Z","stream":"stdout","text":"x"}}`,
+		`{"text":"x"}`, `{`, ``,
+	} {
+		quick, ok := quickRecord([]byte(line + "\n"))
+		var slow glovebox.LogRecord
+		err := json.Unmarshal([]byte(line), &slow)
+		if ok && (err != nil || quick != slow) {
+			t.Errorf("%s: quick %+v, JSON %+v, %v", line, quick, slow, err)
+		}
+	}
+}
