@@ -92,6 +92,9 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	a.result.Runtime = a.runtime.Name()
+	if err := a.checkSecrets(); err != nil {
+		return err
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.prepareWorkspace(gctx) })
 	seen := map[string]bool{}
@@ -102,6 +105,18 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 		}
 	}
 	return group.Wait()
+}
+
+// checkSecrets refuses a job with a secret that the lease has no value for.
+func (a *attempt) checkSecrets() error {
+	for _, s := range a.lease.Job.Steps {
+		for _, name := range s.Secrets {
+			if _, ok := a.lease.Secrets[name]; !ok {
+				return fmt.Errorf("secret %s has no value", name)
+			}
+		}
+	}
+	return nil
 }
 
 func (a *attempt) openLog(ctx context.Context) error {
@@ -132,7 +147,7 @@ func (a *attempt) prepareWorkspace(ctx context.Context) (err error) {
 		return err
 	}
 	a.disk = disk
-	opts := workspace.Options{Root: a.disk.Work(), GitDir: filepath.Join(a.dir, "git"), Cache: a.deps.Cache, Files: a.lease.Job.Files}
+	opts := workspace.Options{Root: a.disk.Work(), GitDir: filepath.Join(a.dir, "git"), Cache: a.deps.Cache, Files: a.lease.Job.Files, Transports: a.deps.Transports}
 	if repo := a.lease.Job.Repo; repo != nil {
 		if a.lease.CloneURL == "" {
 			return fmt.Errorf("prepare workspace: no address for the repository %s", repo.Name)

@@ -88,6 +88,7 @@ func TestStates(t *testing.T) {
 		{"pids", glovebox.JobSpec{Steps: steps("pids")}, glovebox.StateFailed, glovebox.ReasonPids, []glovebox.State{"failed"}},
 		{"ours", glovebox.JobSpec{Steps: steps("fail it broke", "echo no")}, glovebox.StateErrored, "it broke", []glovebox.State{"errored", "skipped"}},
 		{"no image", glovebox.JobSpec{Steps: []glovebox.Step{{Image: "missing", Run: "echo"}}}, glovebox.StateErrored, "no such image", []glovebox.State{"skipped"}},
+		{"no secret", glovebox.JobSpec{Steps: []glovebox.Step{{Image: "i", Run: "echo", Secrets: []string{"TOKEN"}}}}, glovebox.StateErrored, "secret TOKEN has no value", []glovebox.State{"skipped"}},
 		{"no runtime", glovebox.JobSpec{Runtime: "warp", Steps: steps("echo")}, glovebox.StateErrored, "unsupported", []glovebox.State{"skipped"}},
 		{"job timeout", glovebox.JobSpec{Limits: glovebox.Limits{Timeout: glovebox.Duration(20 * time.Millisecond)}, Steps: steps("sleep 1h", "echo no")},
 			glovebox.StateFailed, glovebox.ReasonTimedOut, []glovebox.State{"failed", "skipped"}},
@@ -126,6 +127,18 @@ func TestHostImageNeedsLeave(t *testing.T) {
 	got := Run(t.Context(), r.deps, lease("j", glovebox.JobSpec{Steps: []glovebox.Step{{Image: "host", Run: "echo"}}}))
 	if got.State != glovebox.StateErrored || !strings.Contains(got.Reason, "--allow-host-image") {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestServerCannotNameALocalRepository(t *testing.T) {
+	l := lease("j", glovebox.JobSpec{Repo: &glovebox.Repo{Name: "r", Commit: strings.Repeat("a", 40)}, Steps: steps("echo")})
+	for _, url := range []string{repository(t), "ssh://127.0.0.1/x", "ext::touch x"} {
+		l.CloneURL = url
+		r := newRig(t, newMemorySource())
+		r.deps.Transports = nil
+		if got := Run(t.Context(), r.deps, l); got.State != glovebox.StateErrored || !strings.Contains(got.Reason, "repository address") {
+			t.Errorf("%s: %+v", url, got)
+		}
 	}
 }
 

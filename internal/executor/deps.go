@@ -49,6 +49,9 @@ type Deps struct {
 	Instance string
 	// AllowHostImage permits the pseudo image "host".
 	AllowHostImage bool
+	// Transports are those by which repositories may be fetched. When nil: https and http, so that no server
+	// can have an executor read its own host; for a LocalSource, whose user names the repository, every one.
+	Transports []string
 	// CPUs is how many the host has; a job that asks for more gets that many. No bound when 0.
 	CPUs float64
 	// DeliverFor bounds how long log, artifacts and result are tried to be delivered after the
@@ -85,6 +88,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Event == nil {
 		d.Event = func(glovebox.JobEvent) {}
+	}
+	if _, local := d.Source.(*LocalSource); local && d.Transports == nil {
+		d.Transports = []string{"https", "http", "ssh", "git", "file"}
 	}
 	if d.Flush == nil {
 		d.Flush = func(context.Context) {}

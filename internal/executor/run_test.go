@@ -79,7 +79,7 @@ func newRig(t *testing.T, source Source) *rig {
 	r := &rig{t: t, runtime: &fake.Runtime{}, images: &fakeImages{}}
 	r.deps = Deps{
 		Source: source, Runtimes: map[string]sandbox.Runtime{"fake": r.runtime}, DefaultRuntime: "fake", Images: r.images,
-		MakeDisk: makePlainDisk, Cache: cache, Dir: filepath.Join(t.TempDir(), "jobs"), Instance: "test", AllowHostImage: true,
+		MakeDisk: makePlainDisk, Cache: cache, Dir: filepath.Join(t.TempDir(), "jobs"), Instance: "test", AllowHostImage: true, Transports: []string{"file"},
 		Wait: func(ctx context.Context, _ int) {
 			select {
 			case <-ctx.Done():

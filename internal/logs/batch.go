@@ -145,6 +145,9 @@ func (b *Batch) send(ctx context.Context) {
 		case errors.Is(err, glovebox.ErrLeaseLost):
 			b.fail(err)
 			return
+		case err == nil && end > offset+int64(len(chunk)):
+			b.fail(fmt.Errorf("the far side's log ends at %d, beyond what was sent: somebody else writes it", end))
+			return
 		case err == nil:
 			err = fmt.Errorf("the far side says that the log ends at %d", end)
 		}

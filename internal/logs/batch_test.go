@@ -137,6 +137,17 @@ func TestBatchStopsWhenTheLeaseIsLost(t *testing.T) {
 	}
 }
 
+func TestBatchStopsWhenSomebodyElseWrites(t *testing.T) {
+	far := &farSide{data: make([]byte, 1000)}
+	b, _ := newBatch(t, far)
+	if err := b.Write(glovebox.LogRecord{Text: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(t.Context()); err == nil {
+		t.Fatal("no error")
+	}
+}
+
 func TestBatchCloseGivesUpInTime(t *testing.T) {
 	far := &farSide{fail: func(int) (error, bool) { return errors.New("away"), false }}
 	b, _ := newBatch(t, far)

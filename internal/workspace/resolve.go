@@ -47,7 +47,7 @@ func resolvePath(ctx context.Context, path, rev string) (Resolved, error) {
 		return Resolved{}, fmt.Errorf("resolve repository: %w", err)
 	}
 	opts := git.Options{Dir: path}
-	out, err := git.Output(ctx, opts, "rev-parse", "--absolute-git-dir")
+	out, err := git.Output(ctx, opts, "rev-parse", "--path-format=absolute", "--git-common-dir")
 	if err != nil {
 		return Resolved{}, fmt.Errorf("%s is not a git repository: %w", path, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/glovebox-dev/glovebox"
@@ -37,6 +38,8 @@ type Options struct {
 	URL string
 	// Password is sent to http(s) addresses with any user name; it wins over one in URL.
 	Password string
+	// Transports are those that URL may need; https and http when nil.
+	Transports []string
 	// Commit is the full name of the commit to lay out.
 	Commit string
 	// Files are written over the tree. The diff leaves out those that no step changed.
@@ -107,6 +110,12 @@ func (w *Workspace) checkOut(ctx context.Context, opts Options) error {
 	address, err := git.ParseURL(opts.URL)
 	if err != nil {
 		return err
+	}
+	if opts.Transports == nil {
+		opts.Transports = []string{"https", "http"}
+	}
+	if !slices.Contains(opts.Transports, address.Scheme) {
+		return fmt.Errorf("repository address %s: the transport %q is not allowed here", git.Redact(address.Remote), address.Scheme)
 	}
 	if opts.Password != "" {
 		address.Username, address.Password = "glovebox", opts.Password

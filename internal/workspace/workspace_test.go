@@ -74,7 +74,7 @@ func options(t testing.TB, cache *Cache, url, commit string) Options {
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return Options{Root: root, GitDir: filepath.Join(dir, "git"), Cache: cache, URL: url, Commit: commit}
+	return Options{Root: root, GitDir: filepath.Join(dir, "git"), Cache: cache, URL: url, Commit: commit, Transports: []string{"file"}}
 }
 
 func prepare(t testing.TB, opts Options) *Workspace {
