@@ -132,6 +132,9 @@ func (r *stepRun) judge(ctx context.Context, cmd *exec.Cmd, exit sandbox.Exit, e
 // startFailure tells the step's own mistakes, which shells report as 126 and 127, from
 // failures of runsc.
 func startFailure(message string) (code int, ok bool) {
+	if strings.Contains(message, "failed to create process working directory") {
+		return 126, true
+	}
 	if !strings.Contains(message, "error finding executable") && !strings.Contains(message, "creating process: failed to load") {
 		return 0, false
 	}

@@ -33,15 +33,15 @@ func (s *suite) stopTests() map[string]func(*testing.T) {
 
 // trigger calls fire once, at the first byte.
 type trigger struct {
-	bytes.Buffer
+	seen bytes.Buffer // not embedded: io.Copy would find its ReadFrom and pass Write by
 	fire func()
 }
 
 func (w *trigger) Write(p []byte) (int, error) {
-	if w.Len() == 0 {
+	if w.seen.Len() == 0 {
 		w.fire()
 	}
-	return w.Buffer.Write(p)
+	return w.seen.Write(p)
 }
 
 func (s *suite) cancel(t *testing.T, args ...string) {
@@ -71,7 +71,7 @@ func (s *suite) cancelGraceful(t *testing.T) {
 	if _, err := b.Run(ctx, b.step("graceful"), w, io.Discard); err == nil {
 		t.Error("a canceled step gave no error")
 	}
-	if got := w.String(); got != "ready\nbye\n" {
+	if got := w.seen.String(); got != "ready\nbye\n" {
 		t.Errorf("a step is asked to end before it is killed, and its last words are kept: %q", got)
 	}
 }
