@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -31,7 +32,7 @@ func (s *Server) admit(r *request, need access) error {
 		return fmt.Errorf("no bearer token: %w", glovebox.ErrUnauthorized)
 	}
 	if strings.HasPrefix(secret, api.JobTokenPrefix) {
-		s.noteMisuse(r.Context(), secret, r.Method+" "+r.URL.Path)
+		s.noteMisuse(r, secret, r.Method+" "+r.URL.Path)
 		return fmt.Errorf("a job's token opens its own attempt only: %w", glovebox.ErrForbidden)
 	}
 	token, err := s.authenticate(r.Context(), r.RemoteAddr, secret)
@@ -67,9 +68,8 @@ func bearer(r *http.Request) (string, bool) {
 
 // authenticate looks the secret up, unless its sender has presented too many wrong ones.
 func (s *Server) authenticate(ctx context.Context, remote, secret string) (glovebox.Token, error) {
-	if !s.guard.mayTry(remote) {
-		return glovebox.Token{}, &api.Error{Status: http.StatusTooManyRequests, Code: api.CodeRateLimited,
-			Message: "too many wrong credentials from this address: wait a few seconds"}
+	if !s.guard.mayTry(remote, secret) {
+		return glovebox.Token{}, errGuessing
 	}
 	if len(secret) > 256 {
 		s.guard.failed(remote)
@@ -80,8 +80,14 @@ func (s *Server) authenticate(ctx context.Context, remote, secret string) (glove
 		s.guard.failed(remote)
 		return glovebox.Token{}, fmt.Errorf("no such token, or it has ended: %w", glovebox.ErrUnauthorized)
 	}
+	if err == nil {
+		s.guard.right(secret)
+	}
 	return token, err
 }
+
+var errGuessing = &api.Error{Status: http.StatusTooManyRequests, Code: api.CodeRateLimited,
+	Message: "too many wrong credentials from this address: wait a few seconds"}
 
 // readRef takes the attempt that the path names and the token that is to prove it.
 func (r *request) readRef() error {
@@ -100,12 +106,12 @@ func (r *request) readRef() error {
 // held checks that the caller holds the attempt. The token of another job's live attempt is
 // forbidden, and noted on that job's timeline; any other is a lost lease.
 func (s *Server) held(r *request) (glovebox.Job, error) {
-	if !s.guard.mayTry(r.RemoteAddr) {
-		return glovebox.Job{}, &api.Error{Status: http.StatusTooManyRequests, Code: api.CodeRateLimited,
-			Message: "too many wrong credentials from this address: wait a few seconds"}
+	if !s.guard.mayTry(r.RemoteAddr, r.ref.Token) {
+		return glovebox.Job{}, errGuessing
 	}
 	job, err := s.Queue.Check(r.Context(), r.ref)
 	if err == nil {
+		s.guard.right(r.ref.Token)
 		return job, nil
 	}
 	return glovebox.Job{}, s.notHeld(r, err)
@@ -121,7 +127,7 @@ func (s *Server) notHeld(r *request, err error) error {
 		if own.ID == r.ref.JobID {
 			return err
 		}
-		s.noteMisuse(r.Context(), r.ref.Token, "attempt "+strconv.Itoa(r.ref.Attempt)+" of job "+r.ref.JobID)
+		s.noteMisuse(r, r.ref.Token, "attempt "+strconv.Itoa(r.ref.Attempt)+" of job "+r.ref.JobID)
 		return fmt.Errorf("the token is another job's: %w", glovebox.ErrForbidden)
 	}
 	if lost {
@@ -131,13 +137,18 @@ func (s *Server) notHeld(r *request, err error) error {
 	return fmt.Errorf("no such attempt: %w", glovebox.ErrLeaseLost)
 }
 
-// noteMisuse puts on a job's timeline that its token was used where it gives no right.
-func (s *Server) noteMisuse(ctx context.Context, token, where string) {
-	_, ref, err := s.Queue.JobByToken(ctx, token)
+// noteMisuse puts on a job's timeline that its token was used where it gives no right, unless
+// its sender has filled enough timelines lately.
+func (s *Server) noteMisuse(r *request, token, where string) {
+	if !s.misuse.mayTry(r.RemoteAddr, "") {
+		return
+	}
+	_, ref, err := s.Queue.JobByToken(r.Context(), token)
 	if err != nil {
 		return
 	}
-	if err := s.Queue.Refused(ctx, ref, "the attempt's token was used for "+where); err != nil {
+	s.misuse.failed(r.RemoteAddr)
+	if err := s.Queue.Refused(r.Context(), ref, "the attempt's token was used for "+where); err != nil {
 		s.Logger.Warn("note a token's misuse", "job", ref.JobID, "error", err)
 	}
 }
@@ -149,13 +160,32 @@ type guard struct {
 
 	mu    sync.Mutex
 	addrs map[netip.Addr]*rate.Limiter
+	// known are hashes of credentials that were right lately. Who presents one is let
+	// through to be checked, so that a guesser behind the same proxy shuts nobody out.
+	known map[[sha256.Size]byte]time.Time
 }
 
-// maxAddrs bounds what the guard remembers.
-const maxAddrs = 10_000
+const (
+	// maxAddrs and maxKnown bound what the guard remembers.
+	maxAddrs = 10_000
+	maxKnown = 10_000
+	// knownTime is how long a right credential is remembered.
+	knownTime = 10 * time.Minute
+)
 
 func newGuard(now func() time.Time, burst int) *guard {
-	return &guard{now: now, burst: burst, addrs: map[netip.Addr]*rate.Limiter{}}
+	return &guard{now: now, burst: burst, addrs: map[netip.Addr]*rate.Limiter{}, known: map[[sha256.Size]byte]time.Time{}}
+}
+
+// right remembers a credential that was right.
+func (g *guard) right(secret string) {
+	hash := sha256.Sum256([]byte(secret))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, have := g.known[hash]; !have && len(g.known) >= maxKnown {
+		clear(g.known)
+	}
+	g.known[hash] = g.now()
 }
 
 // network is the address whose failures are counted together: one IPv4 address or
@@ -177,12 +207,16 @@ func network(remote string) netip.Addr {
 	return addr
 }
 
-// mayTry reports whether the address may present a credential now.
-func (g *guard) mayTry(remote string) bool {
+// mayTry reports whether the address may present the credential now.
+func (g *guard) mayTry(remote, secret string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l := g.addrs[network(remote)]
-	return l == nil || l.TokensAt(g.now()) >= 1
+	now := g.now()
+	if l := g.addrs[network(remote)]; l == nil || l.TokensAt(now) >= 1 {
+		return true
+	}
+	at, known := g.known[sha256.Sum256([]byte(secret))]
+	return known && now.Sub(at) < knownTime
 }
 
 // failed counts a wrong credential.

@@ -126,8 +126,8 @@ func (s *Server) git(r *request) error {
 	if !ok || secret == "" {
 		return fmt.Errorf("want a job token as password: %w", glovebox.ErrUnauthorized)
 	}
-	if !s.guard.mayTry(r.RemoteAddr) {
-		return &api.Error{Status: http.StatusTooManyRequests, Code: api.CodeRateLimited, Message: "too many wrong credentials from this address: wait a few seconds"}
+	if !s.guard.mayTry(r.RemoteAddr, secret) {
+		return errGuessing
 	}
 	job, _, err := s.Queue.JobByToken(r.Context(), secret)
 	if err != nil {
@@ -136,8 +136,9 @@ func (s *Server) git(r *request) error {
 		}
 		return err
 	}
+	s.guard.right(secret)
 	if job.Repo == nil || job.Repo.Name != name {
-		s.noteMisuse(r.Context(), secret, "the repository "+fmt.Sprintf("%.100q", name))
+		s.noteMisuse(r, secret, "the repository "+fmt.Sprintf("%.100q", name))
 		return fmt.Errorf("the job is not on this repository: %w", glovebox.ErrForbidden)
 	}
 	repo, err := s.repository(r.Context(), job.Tenant, name)

@@ -134,7 +134,8 @@ func (d Deps) validate() error {
 type Server struct {
 	cfg Config
 	Deps
-	guard    *guard
+	guard    *guard // of credentials
+	misuse   *guard // of remarks on timelines
 	uploads  *uploads
 	stopping chan struct{}
 	stop     sync.Once
@@ -160,10 +161,13 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	cfg = cfg.withDefaults()
 	deps.Metrics.watchQueue(deps.Queue, deps.Logger)
 	return &Server{
-		cfg: cfg, Deps: deps, guard: newGuard(deps.Now, cfg.AuthFailures),
+		cfg: cfg, Deps: deps, guard: newGuard(deps.Now, cfg.AuthFailures), misuse: newGuard(deps.Now, maxMisuse),
 		uploads: &uploads{pending: map[string]int64{}}, stopping: make(chan struct{}),
 	}, nil
 }
+
+// maxMisuse is how many misuses of job tokens one address gets onto timelines at once; one more each second after.
+const maxMisuse = 10
 
 // Stop ends followers and waiting claims, so that a shutdown need not wait for them. It may be called twice.
 func (s *Server) Stop() { s.stop.Do(func() { close(s.stopping) }) }
