@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/glovebox-dev/glovebox"
 )
@@ -362,5 +365,28 @@ func TestOriginWithAnotherAddressHasAnotherMirror(t *testing.T) {
 	}
 	if _, err := g.Resolve(t.Context(), repo, secondOfTwo); err != nil {
 		t.Errorf("after a removal: %v", err)
+	}
+}
+
+// A client that leaves in the middle takes its git process with it.
+func TestClientLeaves(t *testing.T) {
+	dir, _, second := origin(t)
+	g, n := newGateway(t)
+	repo := glovebox.Repository{Name: "r", URL: dir}
+	if err := g.Ensure(t.Context(), repo, second); err != nil {
+		t.Fatal(err)
+	}
+	address := strings.TrimPrefix(serve(t, g, repo), "http://")
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "POST /git/r/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 1000\r\n\r\n0014command=ls-refs\n", contentRequest)
+	conn.Close()
+	for deadline := time.Now().Add(20 * time.Second); n.serves.Load() == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the git process goes on")
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 }

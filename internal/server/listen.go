@@ -28,7 +28,7 @@ func (s *Server) HTTPServer(handler http.Handler) *http.Server {
 func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := s.HTTPServer(handler)
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- server.Serve(limitConnections(listener, s.cfg.MaxConnections)) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve: %w", err)

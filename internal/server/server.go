@@ -46,6 +46,8 @@ type Config struct {
 	// AuthFailures is how many wrong credentials one remote address may present at once; one
 	// more each second after. 20.
 	AuthFailures int
+	// MaxConnections is how many connections Serve holds at once; 4096.
+	MaxConnections int
 }
 
 // Validate returns what is wrong with the configuration.
@@ -70,6 +72,7 @@ func (c Config) withDefaults() Config {
 	defaults(&c.ResolveTime, 10*time.Minute)
 	defaults(&c.ShutdownTime, 30*time.Second)
 	defaults(&c.AuthFailures, 20)
+	defaults(&c.MaxConnections, 4096)
 	return c
 }
 
