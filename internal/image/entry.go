@@ -35,6 +35,10 @@ func (x *extraction) makeFolder(parent *os.File, name, base string, h *tar.Heade
 }
 
 func (x *extraction) makeFile(parent *os.File, base string, h *tar.Header, r io.Reader) error {
+	if h.Size < 0 || h.Size > x.files {
+		return errTooLarge()
+	}
+	x.files -= h.Size
 	if err := x.replace(parent, base); err != nil {
 		return err
 	}

@@ -12,7 +12,12 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/glovebox-dev/glovebox"
 )
+
+// maxConfig bounds an image's configuration, which is read into memory.
+const maxConfig = 8 << 20
 
 // maxLayers bounds the layers of an image; Docker's own bound is 127.
 const maxLayers = 512
@@ -125,6 +130,9 @@ func checkManifest(img v1.Image, want v1.Hash) error {
 	m, err := img.Manifest()
 	if err != nil {
 		return fmt.Errorf("read manifest: %w", err)
+	}
+	if m.Config.Size > maxConfig {
+		return fmt.Errorf("config has %d bytes, at most %d are allowed: %w", m.Config.Size, maxConfig, glovebox.ErrTooLarge)
 	}
 	cfg, err := img.RawConfigFile()
 	if err != nil {

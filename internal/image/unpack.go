@@ -25,8 +25,10 @@ import (
 type extraction struct {
 	root *os.File
 	path string
-	// Left to use up: bytes of uncompressed layers and entries.
+	// Left to use up: bytes of uncompressed layers, bytes of files (a sparse file is
+	// larger than its entry) and entries.
 	bytes   int64
+	files   int64
 	entries int
 	// disk is what the tree takes, roughly.
 	disk int64
@@ -59,7 +61,7 @@ func newExtraction(path string, maxBytes int64, maxEntries int) (*extraction, er
 	if err != nil {
 		return nil, err
 	}
-	return &extraction{root: root, path: path, bytes: maxBytes, entries: maxEntries, chown: os.Geteuid() == 0}, nil
+	return &extraction{root: root, path: path, bytes: maxBytes, files: maxBytes, entries: maxEntries, chown: os.Geteuid() == 0}, nil
 }
 
 func (x *extraction) close() {
@@ -84,9 +86,13 @@ type bounded struct {
 func (b bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	if b.x.bytes -= int64(n); b.x.bytes < 0 {
-		return 0, fmt.Errorf("image is larger than allowed once unpacked: %w", glovebox.ErrTooLarge)
+		return 0, errTooLarge()
 	}
 	return n, err
+}
+
+func errTooLarge() error {
+	return fmt.Errorf("image is larger than allowed once unpacked: %w", glovebox.ErrTooLarge)
 }
 
 // layer unpacks one uncompressed layer over those before it.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -213,6 +214,10 @@ func TestUnpackBounds(t *testing.T) {
 	if _, err := unpack(t, layer(t, many...)); !errors.Is(err, glovebox.ErrTooLarge) {
 		t.Errorf("1001 entries of 1000: %v", err)
 	}
+	sparse := sparseLayer(t)
+	if _, err := unpack(t, sparse); !errors.Is(err, glovebox.ErrTooLarge) {
+		t.Errorf("a sparse file of 1 TiB: %v", err)
+	}
 	x, err := newExtraction(filepath.Join(t.TempDir(), "r"), 1<<20, 10)
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +226,24 @@ func TestUnpackBounds(t *testing.T) {
 	if err := x.drain(io.LimitReader(zeros{}, 2<<20)); !errors.Is(err, glovebox.ErrTooLarge) {
 		t.Errorf("2 MiB after the last entry: %v", err)
 	}
+}
+
+// sparseLayer has one file of 1 TiB in the old GNU sparse form: 512 bytes of data, the rest a hole.
+func sparseLayer(t testing.TB) []byte {
+	b := layer(t, tar.Header{Name: "holes", Uname: strings.Repeat("x", 512), Format: tar.FormatGNU})
+	b[156] = tar.TypeGNUSparse
+	copy(b[386:], "00000000000\x00"+"00000001000\x00")      // 512 bytes at 0
+	copy(b[386+24+12:], "00000000000\x00")                  // and none at the end
+	binary := []byte{0x80, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0} // 1 TiB
+	copy(b[386+24:], binary)
+	copy(b[483:], binary)
+	copy(b[148:156], "        ")
+	sum := 0
+	for _, c := range b[:512] {
+		sum += int(c)
+	}
+	copy(b[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	return b
 }
 
 type zeros struct{}
