@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/image"
@@ -75,10 +76,15 @@ func attemptName(ref glovebox.LeaseRef) string {
 	return fmt.Sprintf("%s-%d", strings.Trim(clean, "-"), ref.Attempt)
 }
 
+// prepareFor bounds the fetching of repository and images.
+const prepareFor = time.Hour
+
 // prepare makes the attempt's folder, log, disk, workspace and images.
 func (a *attempt) prepare(ctx context.Context) (err error) {
 	ctx, span := a.deps.Tracer.Start(ctx, "prepare")
 	defer span.End()
+	ctx, cancel := context.WithTimeoutCause(ctx, prepareFor, fmt.Errorf("preparation took longer than %s", prepareFor))
+	defer cancel()
 	if err := os.RemoveAll(a.dir); err != nil {
 		return fmt.Errorf("make job folder: %w", err)
 	}
@@ -155,6 +161,10 @@ func (a *attempt) prepareWorkspace(ctx context.Context) (err error) {
 		opts.URL, opts.Password, opts.Commit = a.lease.CloneURL, a.lease.Token, repo.Commit
 	}
 	if a.tree, err = workspace.Prepare(ctx, opts); err != nil {
+		if full, _ := a.disk.Full(); full && errors.Is(err, unix.ENOSPC) {
+			a.remark("", "the repository does not fit into the disk limit of %s", a.limits.Disk)
+			return &stepFault{glovebox.ReasonDiskFull}
+		}
 		return fmt.Errorf("prepare workspace: %w", err)
 	}
 	a.result.Commit = a.tree.Commit

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -105,6 +106,10 @@ func (c *Cache) make(ctx context.Context, repo, dir string, address git.URL, com
 	if _, err := os.Stat(filepath.Join(dir, "manifest")); err == nil {
 		return false, nil // another process made it meanwhile
 	}
+	now := time.Now()
+	if err := os.Chtimes(lock.Name(), now, now); err != nil {
+		return false, fmt.Errorf("note use of git cache: %w", err)
+	}
 	gitDir := filepath.Join(repo, "repo.git")
 	if fetched, err = fetch(ctx, gitDir, address, commit); err != nil {
 		return fetched, fmt.Errorf("fetch %s: %w", commit, err)
@@ -112,7 +117,7 @@ func (c *Cache) make(ctx context.Context, repo, dir string, address git.URL, com
 	if err := makeSnapshot(ctx, gitDir, dir, commit); err != nil {
 		return fetched, fmt.Errorf("make snapshot of %s: %w", commit, err)
 	}
-	c.prune()
+	c.prune(dir)
 	return fetched, nil
 }
 
@@ -146,44 +151,60 @@ func fetch(ctx context.Context, gitDir string, address git.URL, commit string) (
 	return true, git.Run(ctx, opts, append(args, "--end-of-options", address.Remote, "+"+commit+":"+ref)...)
 }
 
-// prune removes the snapshots that were not used for the longest time until the rest fits.
-func (c *Cache) prune() {
+// prune removes what was not used for the longest time until the rest fits, but for the folder keep:
+// snapshots, and the repositories behind them, which only spare later fetches what did not change.
+func (c *Cache) prune(keep string) {
 	type candidate struct {
-		dir  string
-		used time.Time
-		size int64
+		dir, lock string
+		used      time.Time
+		size      int64
 	}
 	var all []candidate
 	var total int64
-	dirs, _ := filepath.Glob(filepath.Join(c.opts.Dir, "*", "snapshots", "*.lock"))
-	for _, lock := range dirs {
-		dir := lock[:len(lock)-len(".lock")]
+	snapshots, _ := filepath.Glob(filepath.Join(c.opts.Dir, "*", "snapshots", "*.lock"))
+	repos, _ := filepath.Glob(filepath.Join(c.opts.Dir, "*", "lock"))
+	for _, lock := range append(snapshots, repos...) {
+		dir := strings.TrimSuffix(lock, ".lock")
+		if dir == lock {
+			dir = filepath.Join(filepath.Dir(lock), "repo.git")
+		}
 		info, err := os.Stat(lock)
 		size := folderSize(dir)
 		if err != nil || size == 0 {
 			continue
 		}
 		total += size
-		all = append(all, candidate{dir, info.ModTime(), size})
+		if dir == keep {
+			continue
+		}
+		all = append(all, candidate{dir, lock, info.ModTime(), size})
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].used.Before(all[j].used) })
 	for _, s := range all {
 		if total <= c.opts.MaxBytes {
 			return
 		}
-		lock, err := os.OpenFile(s.dir+".lock", os.O_RDWR, 0)
+		removed, err := removeUnused(s.dir, s.lock)
 		if err != nil {
-			continue
+			c.opts.Logger.Warn("prune git cache", "dir", s.dir, "error", err)
 		}
-		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			if err := os.RemoveAll(s.dir); err != nil {
-				c.opts.Logger.Warn("prune git cache", "dir", s.dir, "error", err)
-			} else {
-				total -= s.size
-			}
+		if removed {
+			total -= s.size
 		}
-		_ = lock.Close()
 	}
+}
+
+// removeUnused removes a folder unless somebody holds its lock.
+func removeUnused(dir, path string) (bool, error) {
+	lock, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return false, nil
+	}
+	return true, os.RemoveAll(dir)
 }
 
 func folderSize(dir string) (size int64) {

@@ -406,6 +406,29 @@ func TestSecondPreparationFetchesNothing(t *testing.T) {
 	}
 }
 
+func TestPruneKeepsWhatIsUsed(t *testing.T) {
+	cache := newCache(t)
+	cache.opts.MaxBytes = 1
+	one, two := newSource(t), newSource(t)
+	one.write("a", "x")
+	two.write("a", "y")
+	idle := prepare(t, options(t, cache, one.path, one.commit()))
+	idleDir := idle.snapshot.dir
+	do(t, idle.Close())
+	used := prepare(t, options(t, cache, two.path, two.commit()))
+	do(t, put(used, "a", "changed"))
+	if _, err := os.Stat(idleDir); err == nil {
+		t.Error("the unused snapshot was kept")
+	}
+	if d, _, err := used.Diff(t.Context(), 0); d == nil || err != nil {
+		t.Error(d, err)
+	}
+	again := prepare(t, options(t, cache, one.path, one.git("rev-parse", "HEAD")))
+	if !again.Fetched {
+		t.Error("where from?")
+	}
+}
+
 func TestConcurrentPreparations(t *testing.T) {
 	s := newSource(t)
 	s.write("a", "x")

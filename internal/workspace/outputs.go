@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -34,9 +35,9 @@ func (w *Workspace) Outputs(ctx context.Context, globs []string, limits OutputLi
 	if limits.Bytes == 0 {
 		limits.Bytes = 4 << 30
 	}
+	globs = slices.Clone(globs)
 	for i, g := range globs {
-		globs = append(globs[:i:i], append([]string{strings.TrimPrefix(g, "./")}, globs[i+1:]...)...)
-		if !doublestar.ValidatePattern(globs[i]) {
+		if globs[i] = strings.TrimPrefix(g, "./"); !doublestar.ValidatePattern(globs[i]) {
 			return nil, nil, fmt.Errorf("collect outputs: %q is not a valid pattern", g)
 		}
 	}
