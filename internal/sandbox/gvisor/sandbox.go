@@ -43,6 +43,11 @@ func (s *Sandbox) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.
 	if s.isClosed() {
 		return sandbox.Exit{}, errClosed
 	}
+	if s.network != nil { // fail closed should somebody have flushed the rules meanwhile
+		if err := egress.Guard(ctx); err != nil {
+			return sandbox.Exit{}, err
+		}
+	}
 	// A step that breaks the memory limit takes the sentry with it; the next gets a new one.
 	if !s.sentry.alive() {
 		if err := s.boot(ctx); err != nil {

@@ -6,18 +6,23 @@ import (
 	"time"
 )
 
-// dial tries each "NETWORK,ADDRESS" (tcp or udp) and prints "ADDRESS open" or "ADDRESS refused after …".
-// It waits for an answer: a byte from the other side.
+// dial tries each "NETWORK,ADDRESS" (tcp or udp), all at once, and prints "ADDRESS open" or
+// "ADDRESS refused after …". It waits for an answer: a byte from the other side.
 func dial(args []string) error {
-	for _, a := range args {
-		network, address := a[:3], a[4:]
-		start := time.Now()
-		err := exchange(network, address)
-		if err == nil {
-			fmt.Println(address, "open")
-		} else {
-			fmt.Printf("%s refused after %v: %v\n", address, time.Since(start).Round(time.Millisecond), err)
-		}
+	lines := make([]chan string, len(args))
+	for i, a := range args {
+		lines[i] = make(chan string, 1)
+		go func() {
+			start := time.Now()
+			if err := exchange(a[:3], a[4:]); err != nil {
+				lines[i] <- fmt.Sprintf("%s refused after %v: %v", a, time.Since(start).Round(time.Millisecond), err)
+				return
+			}
+			lines[i] <- a + " open"
+		}()
+	}
+	for _, line := range lines {
+		fmt.Println(<-line)
 	}
 	return nil
 }
