@@ -3,7 +3,9 @@
 export CGO_ENABLED := 0
 BIN := bin/glovebox
 VERSION ?=
-LDFLAGS := -s -w $(if $(VERSION),-X github.com/glovebox-dev/glovebox/internal/cli.version=$(VERSION))
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
+CLI := github.com/glovebox-dev/glovebox/internal/cli
+LDFLAGS := -s -w $(if $(VERSION),-X $(CLI).version=$(VERSION)) $(if $(COMMIT),-X $(CLI).commit=$(COMMIT))
 
 .PHONY: help build test test-fast demo bench check clean
 

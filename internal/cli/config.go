@@ -19,6 +19,9 @@ import (
 // envAnnotation names, on a flag, a variable of another name than GLOVEBOX_<FLAG>.
 const envAnnotation = "glovebox_env"
 
+// longRunning annotates commands that log at level info where nothing else is said.
+const longRunning = "glovebox_long_running"
+
 // maxConfig bounds the configuration file.
 const maxConfig = 1 << 20
 
@@ -68,7 +71,7 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 	if err := errors.Join(problems...); err != nil {
 		return usageErrorf("%w", err)
 	}
-	return a.setUpLog()
+	return a.setUpLog(cmd)
 }
 
 // readConfig reads the configuration file: a mapping from names of flags to values.
@@ -161,7 +164,13 @@ func flagNames(cmd *cobra.Command) []string {
 }
 
 // setUpLog makes the program's own log.
-func (a *app) setUpLog() error {
+func (a *app) setUpLog(cmd *cobra.Command) error {
+	if a.logLevel == "" {
+		a.logLevel = "warn"
+		if cmd.Annotations[longRunning] != "" {
+			a.logLevel = "info"
+		}
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
 		return usageErrorf("--log-level %q: want debug, info, warn or error", a.logLevel)

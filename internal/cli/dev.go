@@ -42,7 +42,8 @@ const answerWait = 10 * time.Second
 func (a *app) devCommand() *cobra.Command {
 	f := &devFlags{}
 	cmd := &cobra.Command{
-		Use: "dev", Short: "Run server and executor in one process, to try things out", Args: cobra.NoArgs,
+		Annotations: map[string]string{longRunning: "yes"},
+		Use:         "dev", Short: "Run server and executor in one process, to try things out", Args: cobra.NoArgs,
 		Long: `Dev starts a server on SQLite and an executor in one process and prints the address, a
 link to log in by, and tokens. Without --data everything is gone when it ends. Jobs may use
 the image "host". With --slots 0 there is no executor: start one with the executor's token.`,

@@ -37,7 +37,8 @@ type executorFlags struct {
 func (a *app) executorRunCommand() *cobra.Command {
 	f := &executorFlags{}
 	cmd := &cobra.Command{
-		Use: "run", Short: "Run an executor: claim jobs from a server and run them in sandboxes", Args: cobra.NoArgs,
+		Annotations: map[string]string{longRunning: "yes"},
+		Use:         "run", Short: "Run an executor: claim jobs from a server and run them in sandboxes", Args: cobra.NoArgs,
 		Long: `Run claims jobs from a server and runs each in a sandbox of its own. SIGTERM or an
 interrupt drains it: it claims no more and ends when its jobs have; a second one stops the jobs,
 which go back to the queue. At its start it removes what a killed predecessor left.`,

@@ -88,7 +88,7 @@ its own kernel surface, limits that hold, and the public internet or no network.
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "configuration `file` (default ~/.config/glovebox/config.yaml)")
 	flags.StringVar(&a.logFormat, "log-format", "text", "how the program's own log is written to stderr: text or json")
-	flags.StringVar(&a.logLevel, "log-level", "info", "least level of the program's own log: debug, info, warn or error")
+	flags.StringVar(&a.logLevel, "log-level", "", "least level of the program's own log: debug, info, warn or error (default warn; info for server, executor run and dev)")
 	root.AddCommand(
 		a.runCommand(), a.planCommand(), a.jobCommand(), a.repoCommand(), a.tokenCommand(),
 		a.devCommand(), a.serverCommand(), a.executorCommand(), a.doctorCommand(), a.versionCommand(),

@@ -137,23 +137,26 @@ func (a *app) runLease(ctx context.Context, f *runFlags, deps executor.Deps, spe
 	return nil
 }
 
-// finishRun says how the job ended, where that is not plain from its output.
+// finishRun says what the log has not said yet. Why a job did not complete was its last remark.
 func (a *app) finishRun(f *runFlags, result glovebox.Result) {
 	if f.keep != "" {
 		fmt.Fprintf(a.err, "workspace kept in %s\n", f.keep)
 	}
-	if f.quiet && result.State != glovebox.StateErrored {
+	if result.State == glovebox.StateErrored {
+		if f.quiet {
+			fmt.Fprintf(a.err, "glovebox: %s\n", visible(result.Reason))
+		}
+		fmt.Fprintln(a.err, "          glovebox doctor says what this host can do")
+		return
+	}
+	if f.quiet {
 		return
 	}
 	if len(result.Outputs) > 0 {
-		fmt.Fprintf(a.err, "outputs in %s\n", f.out)
+		fmt.Fprintf(a.err, "%d outputs in %s\n", len(result.Outputs), f.out)
 	}
-	if result.State == glovebox.StateErrored {
-		fmt.Fprintf(a.err, "glovebox: %s\n          %s\n", visible(result.Reason), "glovebox doctor says what this host can do")
-		return
-	}
-	if result.State != glovebox.StateCompleted || result.Diff != nil || len(result.Outputs) > 0 {
-		fmt.Fprintln(a.err, a.summary(glovebox.Job{State: result.State, Reason: result.Reason, Result: &result}))
+	if d := result.Diff; d != nil {
+		fmt.Fprintf(a.err, "%d files changed, +%d -%d\n", d.Files, d.Insertions, d.Deletions)
 	}
 }
 

@@ -25,7 +25,8 @@ type serverFlags struct {
 func (a *app) serverCommand() *cobra.Command {
 	f := &serverFlags{}
 	cmd := &cobra.Command{
-		Use: "server", Short: "Run a server: queue, git gateway, logs, results and pages", Args: cobra.NoArgs,
+		Annotations: map[string]string{longRunning: "yes"},
+		Use:         "server", Short: "Run a server: queue, git gateway, logs, results and pages", Args: cobra.NoArgs,
 		Long: `Server holds jobs, logs and results in its data folder and hands jobs to executors.
 It starts no sandbox itself. At its first start it prints an admin's token, once;
 or it takes the one in GLOVEBOX_ADMIN_TOKEN. SIGTERM ends it in good order.`,

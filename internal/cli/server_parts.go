@@ -70,7 +70,7 @@ func (a *app) openServer(ctx context.Context, s serverSettings) (_ *serverParts,
 			return nil, err
 		}
 	}
-	p.queue = queue.New(store.NewJobs(db), queue.Options{LeaseTTL: s.leaseTTL, Limits: s.limits, Logger: a.log})
+	p.queue = queue.New(store.NewJobs(db), queue.Options{LeaseTTL: s.leaseTTL, Limits: s.limits, Logger: a.log, OnExpire: metrics.LeaseExpired})
 	build := readBuild()
 	s.config.Version, s.config.Commit = build.Version, build.Commit
 	logStore := logs.NewStore(blobs)

@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker (-X) at a release; otherwise it is the module's.
-var version string
+// version and commit are set by the linker (-X); otherwise they are what the Go toolchain wrote into the binary.
+var version, commit string
 
 // buildVersion is what "version" prints.
 type buildVersion struct {
@@ -21,7 +21,7 @@ type buildVersion struct {
 
 // readBuild reads what the Go toolchain wrote into the binary.
 func readBuild() buildVersion {
-	b := buildVersion{Version: version}
+	b := buildVersion{Version: version, Commit: commit}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -36,7 +36,9 @@ func readBuild() buildVersion {
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			b.Commit = s.Value
+			if b.Commit == "" {
+				b.Commit = s.Value
+			}
 		case "vcs.modified":
 			b.Dirty = s.Value == "true"
 		}
@@ -59,15 +61,15 @@ func (a *app) versionCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(a.out, b)
 			}
-			commit := orDash(b.Commit)
+			from := orDash(b.Commit)
 			if b.Dirty {
-				commit += " (with changes)"
+				from += " (with changes)"
 			}
 			gvisor := b.Gvisor
 			if gvisor == "" {
 				gvisor = "not linked in"
 			}
-			_, err := fmt.Fprintf(a.out, "glovebox %s\ncommit   %s\ngvisor   %s\ngo       %s\n", b.Version, commit, gvisor, b.Go)
+			_, err := fmt.Fprintf(a.out, "glovebox %s\ncommit   %s\ngvisor   %s\ngo       %s\n", b.Version, from, gvisor, b.Go)
 			return err
 		},
 	}
