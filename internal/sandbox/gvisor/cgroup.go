@@ -78,11 +78,22 @@ func (h cgroupHost) create(instance, id string, l glovebox.Limits) (_ *cgroup, e
 		return nil, err
 	}
 	for _, dir := range c.dirs {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := makeDir(dir); err != nil {
 			return nil, err
 		}
 	}
 	return c, c.limit(l)
+}
+
+// makeDir makes a folder and those above. Another sandbox of the instance, the last to
+// end, may take away the one above meanwhile.
+func makeDir(dir string) (err error) {
+	for range 5 {
+		if err = os.MkdirAll(dir, 0o755); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return err
 }
 
 // delegate lets the folders above a sandbox's hand their controllers down (version 2).
@@ -210,6 +221,9 @@ func (c *cgroup) remove(ctx context.Context) error {
 			}
 		}
 		if last == nil {
+			for _, dir := range c.dirs {
+				_ = os.Remove(filepath.Dir(dir)) // the instance's: it stays while others are in it
+			}
 			return nil
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -113,6 +114,7 @@ func TestUnifiedCgroup(t *testing.T) {
 		t.Errorf("read %d, %v, %d", c.oomKills(), c.cpu(), c.memory())
 	}
 	cmd := exec.Command("true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	if _, err := c.place(cmd); err == nil && !cmd.SysProcAttr.UseCgroupFD {
 		t.Error("a process would not be born in the cgroup")
 	}
