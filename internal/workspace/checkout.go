@@ -114,21 +114,17 @@ func writeEntry(root string, data io.ReaderAt, e entry, when unix.Timespec, st *
 		return err
 	}
 	err = fill(fd, data, e, buf)
+	if err == nil {
+		err = setTimes(fd, when)
+	}
 	var info unix.Stat_t
 	if err == nil {
 		err = unix.Fstat(fd, &info)
 	}
-	if err == nil && info.Mode&0o777 != mode {
-		err = unix.Fchmod(fd, mode)
+	if err == nil && info.Mode&0o777 != mode { // an unusual umask
+		err = errors.Join(unix.Fchmod(fd, mode), unix.Fstat(fd, &info))
 	}
-	if err == nil {
-		err = setTimes(fd, when)
-	}
-	if err == nil {
-		if err = unix.Fstat(fd, &info); err == nil {
-			*st = stampOf(&info)
-		}
-	}
+	*st = stampOf(&info)
 	return errors.Join(err, unix.Close(fd))
 }
 
