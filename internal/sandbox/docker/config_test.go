@@ -60,7 +60,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestNoWayToTheEngine: whatever the image is, its socket and the host's folders stay out.
+// TestMountsAreOursAlone: whatever the image is, its socket and the host's folders stay out.
 func TestMountsAreOursAlone(t *testing.T) {
 	p := examplePlan()
 	for _, m := range p.mounts() {
