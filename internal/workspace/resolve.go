@@ -60,7 +60,7 @@ func resolvePath(ctx context.Context, path, rev string) (Resolved, error) {
 		return Resolved{}, fmt.Errorf("%s has no commit %s: %w", path, rev, err)
 	}
 	r := Resolved{URL: gitDir, Commit: strings.TrimSpace(string(out))}
-	if dirty, err := dirty(ctx, opts, path); err != nil {
+	if dirty, err := dirty(ctx, opts); err != nil {
 		r.Notes = append(r.Notes, fmt.Sprintf("can't tell whether %s has uncommitted changes; the job sees commit %s only", path, short(r.Commit)))
 	} else if dirty {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s has uncommitted changes, which the job does not see: it works on commit %s; commit them first if you want them included", path, short(r.Commit)))
@@ -70,9 +70,9 @@ func resolvePath(ctx context.Context, path, rev string) (Resolved, error) {
 
 // dirty reports uncommitted changes. The repository's own filters are switched off: a
 // foreign checkout must not run anything by being looked at.
-func dirty(ctx context.Context, opts git.Options, path string) (bool, error) {
-	out, err := git.Output(ctx, opts, "rev-parse", "--is-bare-repository")
-	if err != nil || strings.TrimSpace(string(out)) == "true" {
+func dirty(ctx context.Context, opts git.Options) (bool, error) {
+	out, err := git.Output(ctx, opts, "rev-parse", "--is-inside-work-tree")
+	if err != nil || strings.TrimSpace(string(out)) != "true" {
 		return false, err
 	}
 	names, err := git.Output(ctx, opts, "config", "-z", "--name-only", "--get-regexp", `^filter\.`)
@@ -90,7 +90,7 @@ func dirty(ctx context.Context, opts git.Options, path string) (bool, error) {
 			opts.Config = append(opts.Config, name+"=")
 		}
 	}
-	out, err = git.Output(ctx, opts, "status", "--porcelain", "--no-renames", "--ignore-submodules=all", "--", path)
+	out, err = git.Output(ctx, opts, "status", "--porcelain", "--no-renames", "--ignore-submodules=all")
 	return len(out) > 0, err
 }
 
