@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,8 @@ const (
 	grace = 2 * time.Second
 	// killPatience is how long gVisor has to kill a step before the whole sentry is killed.
 	killPatience = 3 * time.Second
+	// drainPatience is how long output may still come once runsc has ended.
+	drainPatience = 5 * time.Second
 	// runscFailed is runsc's own exit code when it could not do what it was told.
 	runscFailed = 128
 )
@@ -41,40 +44,68 @@ func (r *stepRun) run(ctx context.Context, stdout, stderr io.Writer) (sandbox.Ex
 	if err := writeBundle(r.dir, stepSpec(s.spec, r.step, s.sentry.id, r.layer)); err != nil {
 		return sandbox.Exit{}, fmt.Errorf("start step: %w", err)
 	}
-	cmd := s.command(r.log(), "run", "--bundle="+r.dir, r.id())
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.WaitDelay = killPatience // should something still hold the streams once runsc has ended
+	cmd := short(s.command(r.log(), "run", "--bundle="+r.dir, r.id()))
+	out, err := newStream(stdout)
+	if err != nil {
+		return sandbox.Exit{}, fmt.Errorf("start step: %w", err)
+	}
+	errs, err := newStream(stderr)
+	if err != nil {
+		return sandbox.Exit{}, errors.Join(fmt.Errorf("start step: %w", err), out.finish(0))
+	}
+	cmd.Stdout, cmd.Stderr = out.in, errs.in
 	m := s.cgroup.measure()
+	exit, err := r.supervise(ctx, cmd, m)
+	drain := drainPatience
+	if failed := cmd.ProcessState == nil || cmd.ProcessState.ExitCode() == runscFailed && lastError(r.log()) != ""; failed {
+		drain = 50 * time.Millisecond
+	}
+	written := errors.Join(out.finish(drain), errs.finish(drain))
+	exit.Usage = m.stop(s.sentry.baseline, int64(s.spec.Limits.Memory))
+	if err != nil {
+		return sandbox.Exit{}, err
+	}
+	exit, err = r.judge(ctx, cmd, exit)
+	if err == nil && written != nil {
+		return sandbox.Exit{}, fmt.Errorf("run step: %w", written)
+	}
+	return exit, err
+}
+
+// supervise starts cmd and waits for its end, with an eye on the memory limit. Its error
+// says that the step was not started.
+func (r *stepRun) supervise(ctx context.Context, cmd *exec.Cmd, m *meter) (sandbox.Exit, error) {
+	s := r.sandbox
 	var oom atomic.Bool
 	stopWatch, err := s.cgroup.watchOOM(func() {
 		oom.Store(true)
 		s.cgroup.kill()
 	})
-	if err == nil {
-		err = s.start(cmd)
-	}
 	if err != nil {
-		m.stop(0, 0)
-		if stopWatch != nil {
-			stopWatch()
-		}
 		return sandbox.Exit{}, fmt.Errorf("start step: %w", err)
 	}
-	waited := make(chan error, 1)
-	go func() { waited <- cmd.Wait() }()
-	err = r.wait(ctx, waited)
-	stopWatch()
-	exit := sandbox.Exit{OOM: oom.Load() || s.cgroup.oomKills() > m.kills}
-	exit.Usage = m.stop(s.sentry.baseline, int64(s.spec.Limits.Memory))
-	return r.judge(ctx, cmd, exit, err)
+	defer stopWatch()
+	if err := s.start(cmd); err != nil {
+		return sandbox.Exit{}, fmt.Errorf("start step: %w", err)
+	}
+	for _, f := range []any{cmd.Stdout, cmd.Stderr} {
+		f.(*os.File).Close() // ours: the step has its own
+	}
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		_ = cmd.Wait() // how it ended is in cmd.ProcessState
+	}()
+	r.wait(ctx, waited)
+	return sandbox.Exit{OOM: oom.Load() || s.cgroup.oomKills() > m.kills}, nil
 }
 
 // wait waits for the step's end. When ctx ends it asks the step to end, then kills it,
 // then kills the sentry.
-func (r *stepRun) wait(ctx context.Context, waited <-chan error) error {
+func (r *stepRun) wait(ctx context.Context, waited <-chan struct{}) {
 	select {
-	case err := <-waited:
-		return err
+	case <-waited:
+		return
 	case <-ctx.Done():
 	}
 	for _, signal := range []struct {
@@ -83,22 +114,22 @@ func (r *stepRun) wait(ctx context.Context, waited <-chan error) error {
 	}{{"TERM", grace}, {"KILL", killPatience}} {
 		timer := time.NewTimer(signal.wait)
 		defer timer.Stop()
-		kill := r.sandbox.command(r.log(), "kill", "--all", r.id(), signal.name)
+		kill := short(r.sandbox.command(r.log(), "kill", "--all", r.id(), signal.name))
 		if r.sandbox.start(kill) == nil {
 			_ = kill.Wait() // a step that has just ended can't be signaled
 		}
 		select {
-		case err := <-waited:
-			return err
+		case <-waited:
+			return
 		case <-timer.C:
 		}
 	}
 	r.sandbox.cgroup.kill()
-	return <-waited
+	<-waited
 }
 
 // judge turns the end of "runsc run" into the step's end.
-func (r *stepRun) judge(ctx context.Context, cmd *exec.Cmd, exit sandbox.Exit, err error) (sandbox.Exit, error) {
+func (r *stepRun) judge(ctx context.Context, cmd *exec.Cmd, exit sandbox.Exit) (sandbox.Exit, error) {
 	if ctx.Err() != nil {
 		return sandbox.Exit{}, context.Cause(ctx)
 	}
@@ -108,10 +139,6 @@ func (r *stepRun) judge(ctx context.Context, cmd *exec.Cmd, exit sandbox.Exit, e
 		<-r.sandbox.sentry.exited
 		exit.Code = 137
 		return exit, nil
-	}
-	var ended *exec.ExitError
-	if err != nil && !errors.As(err, &ended) && !errors.Is(err, exec.ErrWaitDelay) {
-		return sandbox.Exit{}, fmt.Errorf("run step: %w", err)
 	}
 	exit.Code = cmd.ProcessState.ExitCode()
 	if exit.Code == runscFailed {
