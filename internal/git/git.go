@@ -70,7 +70,7 @@ func hardened() []string {
 		"protocol.version=2",
 		"protocol.allow=never",
 		"http.lowSpeedLimit=1",
-		"http.lowSpeedTime=120",
+		"http.lowSpeedTime=600",
 	}
 }
 
