@@ -43,6 +43,9 @@ func (a *app) makeRuntime(name, data string) (sandbox.Runtime, error) {
 	if !slices.Contains(all.Names(), name) {
 		return nil, usageErrorf("--runtime %s: want one of %s", visible(name), strings.Join(all.Names(), ", "))
 	}
+	if name == defaultRuntime && a.runsc == "" && builtWithCgo() {
+		return nil, &sandbox.CheckError{Reason: "this program was built with cgo, so gVisor, which is linked into it, can't start", Fix: "build it with CGO_ENABLED=0, as make build does"}
+	}
 	return all.New(name, all.Options{Runsc: a.runsc, Dir: filepath.Join(data, "runtimes"), Logger: a.log})
 }
 
