@@ -84,7 +84,7 @@ for i in "${!ids[@]}"; do
     id=${ids[$i]} name=$(basename "${modules[$i]}")
     echo
     echo "== ${modules[$i]}"
-    "$glovebox" job logs -f "$id" 2>&1 | sed "s/^/   $name | /" || true
+    "$glovebox" job logs -f "$id" 2>&1 | sed -u "s/^/   $name | /" || true
     "$glovebox" job show "$id" | sed -n 's/^\(state\|usage\|diff\|  [a-z]*  *completed\|  [a-z]*  *failed\)/   \1/p'
     if [ "$("$glovebox" job show "$id" --json | sed -n 's/^  "state": "\(.*\)",*$/\1/p')" != completed ]; then
         failed=1
