@@ -18,6 +18,9 @@ import (
 	"github.com/glovebox-dev/glovebox"
 )
 
+// bootPatience bounds the start of a sentry, which takes a tenth of a second on an idle host.
+const bootPatience = time.Minute
+
 // sentry is a running sentry with its first container: a "runsc run" in the foreground.
 type sentry struct {
 	// id is the first container's.
@@ -43,6 +46,24 @@ func (s *sentry) alive() bool {
 // stateDir is runsc's own state of this sandbox.
 func (s *Sandbox) stateDir() string { return filepath.Join(s.spec.State, "runsc") }
 
+// sharedParent holds a folder for each sandbox, named after instance and ID, where runsc
+// mounts the empty network namespace of its gofers: Sweep must find that mount.
+const sharedParent = "/run/glovebox"
+
+// sharedDir is a sandbox's folder in sharedParent; "~" is in no name.
+func sharedDir(instance, id string) string { return filepath.Join(sharedParent, instance+"~"+id) }
+
+// removeShared unmounts and removes a folder in sharedParent.
+func removeShared(dir string) error {
+	if err := unmount(filepath.Join(dir, "null-netns")); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove runsc's shared state: %w", err)
+	}
+	return nil
+}
+
 // command makes a call of runsc. log is the file for runsc's errors.
 func (s *Sandbox) command(log string, args ...string) *exec.Cmd {
 	network := "none"
@@ -51,6 +72,7 @@ func (s *Sandbox) command(log string, args ...string) *exec.Cmd {
 	}
 	flags := []string{
 		"--root=" + s.stateDir(),
+		"--shared-root=" + sharedDir(s.spec.Instance, s.spec.ID),
 		"--platform=systrap",
 		"--network=" + network,
 		"--ignore-cgroups",               // ours are made before the first process is
@@ -101,6 +123,9 @@ func (s *Sandbox) boot(ctx context.Context) error {
 	if s.network != nil {
 		netns = s.network.Path
 	}
+	if err := os.MkdirAll(sharedDir(s.spec.Instance, s.spec.ID), 0o700); err != nil {
+		return fmt.Errorf("start sentry: %w", err)
+	}
 	if err := writePause(dir); err != nil {
 		return fmt.Errorf("start sentry: %w", err)
 	}
@@ -127,6 +152,7 @@ func (s *Sandbox) boot(ctx context.Context) error {
 		defer close(sn.exited)
 		_ = cmd.Wait() // it ends by being killed
 	}(s.sentry)
+	_ = ready.SetReadDeadline(time.Now().Add(bootPatience))
 	stop := context.AfterFunc(ctx, func() { ready.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := ready.Read(make([]byte, 1)); err != nil {
@@ -140,7 +166,7 @@ func (s *Sandbox) boot(ctx context.Context) error {
 		case oom:
 			return errors.Join(errors.New("start sentry: the memory limit is too small"), errs)
 		}
-		return errors.Join(fmt.Errorf("start sentry: %s", strings.TrimSpace(stderr.String()+lastError(log))), errs)
+		return errors.Join(fmt.Errorf("start sentry: %w: %s", err, strings.TrimSpace(stderr.String()+" "+lastError(log))), errs)
 	}
 	s.sentry.baseline = s.cgroup.memory()
 	return nil
@@ -153,8 +179,7 @@ func (s *Sandbox) stopSentry() error {
 		<-s.sentry.exited
 		s.sentry = nil
 	}
-	// runsc binds an empty network namespace there for its gofers, and leaves its records.
-	if err := unmount(filepath.Join(s.stateDir(), "null-netns")); err != nil {
+	if err := removeShared(sharedDir(s.spec.Instance, s.spec.ID)); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(s.stateDir()); err != nil {

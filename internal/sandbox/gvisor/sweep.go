@@ -50,7 +50,7 @@ func (h cgroupHost) sandboxes(instance string) []string {
 	return ids
 }
 
-// sweepMounts unmounts the overlays of an instance, and runsc's namespaces next to them.
+// sweepMounts unmounts the overlays of an instance and runsc's empty namespaces.
 func sweepMounts(instance string) error {
 	prefix := overlaySource + ":" + instance + ":"
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
@@ -62,9 +62,12 @@ func sweepMounts(instance string) error {
 	var errs []error
 	for _, m := range mounts {
 		errs = append(errs, unmount(m.Mountpoint))
-		// STATE/step-N/root → STATE/runsc/null-netns
-		state := filepath.Dir(filepath.Dir(m.Mountpoint))
-		errs = append(errs, unmount(filepath.Join(state, "runsc", "null-netns")))
+	}
+	entries, _ := os.ReadDir(sharedParent) // without the folder there is nothing to sweep
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), instance+"~") {
+			errs = append(errs, removeShared(filepath.Join(sharedParent, e.Name())))
+		}
 	}
 	return errors.Join(errs...)
 }

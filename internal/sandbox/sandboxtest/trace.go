@@ -53,7 +53,7 @@ func (b *box) traces(t *testing.T) []string {
 		}
 		return nil
 	})
-	for _, dir := range []string{"/run/netns", "/var/run/netns"} {
+	for _, dir := range []string{"/run/netns", "/run/glovebox"} {
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
 			if strings.Contains(e.Name(), id) {
