@@ -15,7 +15,6 @@ import (
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/api"
 	"github.com/glovebox-dev/glovebox/internal/executor"
-	"github.com/glovebox-dev/glovebox/internal/sandbox"
 )
 
 // devFlags are the flags of "dev".
@@ -131,8 +130,11 @@ func (a *app) devBody(ctx context.Context, f *devFlags, ready devReady, s execut
 	defer func() { stop(nil); <-watched }()
 	var daemon *executor.Daemon
 	if f.slots > 0 {
-		if err := a.clearDev(ctx, f, s); err != nil {
+		if err := inst.note(f.runtime); err != nil {
 			return err
+		}
+		if f.data == "" { // else the executor sweeps its own folder
+			a.clearAbandoned(ctx, filepath.Join(s.data, "dev"), s.data)
 		}
 		flags := &executorFlags{name: devExecutor, slots: f.slots, ahead: 1, runtimes: []string{f.runtime}}
 		if daemon, err = a.newDaemon(ctx, flags, s, inst, client, prometheus.NewRegistry()); err != nil {
@@ -167,19 +169,6 @@ func (f *devFlags) folders() (inst *instance, cache string, err error) {
 	}
 	inst, err = newInstance(filepath.Join(cache, "dev"))
 	return inst, cache, err
-}
-
-// clearDev removes what killed processes of this kind left behind.
-func (a *app) clearDev(ctx context.Context, f *devFlags, s executorSettings) error {
-	if f.data != "" {
-		return nil // the executor sweeps its own folder
-	}
-	rt, err := a.makeRuntime(f.runtime, s.data)
-	if err != nil {
-		return err
-	}
-	a.clearAbandoned(ctx, filepath.Join(s.data, "dev"), []sandbox.Runtime{rt})
-	return nil
 }
 
 // leave gives the folder up, and removes it where the user did not name it.

@@ -70,6 +70,23 @@ func abandoned(parent string) []*instance {
 	return list
 }
 
+// note writes down which runtime the process uses, for who clears up after it.
+func (i *instance) note(runtime string) error {
+	if err := os.WriteFile(filepath.Join(i.dir, "runtime"), []byte(runtime), 0o600); err != nil {
+		return fmt.Errorf("note runtime: %w", err)
+	}
+	return nil
+}
+
+// runtime is what note wrote, "" when the process did not come that far.
+func (i *instance) runtime() string {
+	name, err := os.ReadFile(filepath.Join(i.dir, "runtime"))
+	if err != nil {
+		return ""
+	}
+	return string(name)
+}
+
 // release gives the folder up and leaves it there.
 func (i *instance) release() error { return i.lock.Close() }
 

@@ -81,11 +81,14 @@ func (a *app) runJob(ctx context.Context, f *runFlags, spec glovebox.JobSpec, se
 		return errored(err)
 	}
 	defer flush()
-	deps, runtimes, err := a.executorDeps(executorSettings{data: data, runtimes: []string{name}, hostImage: true, ownPaths: true, tracer: tracer}, inst)
+	if err := inst.note(name); err != nil {
+		return errored(err)
+	}
+	deps, _, err := a.executorDeps(executorSettings{data: data, runtimes: []string{name}, hostImage: true, ownPaths: true, tracer: tracer}, inst)
 	if err != nil {
 		return errored(err)
 	}
-	a.clearAbandoned(ctx, filepath.Join(data, "run"), runtimes)
+	a.clearAbandoned(ctx, filepath.Join(data, "run"), data)
 	if f.keepWork {
 		if f.keep, err = os.MkdirTemp("", "glovebox-kept-"); err != nil {
 			return errored(fmt.Errorf("make folder for the workspace: %w", err))
@@ -186,21 +189,32 @@ func (a *app) deliverDiff(f *runFlags, diff *os.File, result glovebox.Result) (e
 	return nil
 }
 
-// clearAbandoned removes what killed runs left behind.
-func (a *app) clearAbandoned(ctx context.Context, parent string, runtimes []sandbox.Runtime) {
+// clearAbandoned removes what killed processes left beneath parent, each with the runtime that it used.
+func (a *app) clearAbandoned(ctx context.Context, parent, data string) {
 	for _, left := range abandoned(parent) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		err := sweep(ctx, runtimes, left)
+		err := a.clear(ctx, left, data)
 		cancel()
-		if err == nil {
-			err = left.remove()
-		} else {
-			err = errors.Join(err, left.release())
-		}
 		if err != nil {
-			a.log.Warn("remove what a killed run left", "folder", left.dir, "error", err)
+			a.log.Warn("remove what a killed process left", "folder", left.dir, "error", err)
 		}
 	}
+}
+
+// clear removes one such folder, unless something could not be removed.
+func (a *app) clear(ctx context.Context, left *instance, data string) error {
+	var runtimes []sandbox.Runtime
+	if name := left.runtime(); name != "" {
+		rt, err := a.makeRuntime(name, data)
+		if err != nil {
+			return errors.Join(err, left.release())
+		}
+		runtimes = append(runtimes, rt)
+	}
+	if err := sweep(ctx, runtimes, left); err != nil {
+		return errors.Join(err, left.release())
+	}
+	return left.remove()
 }
 
 // dropInstance removes the folder of a run that is over.
