@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/glovebox-dev/glovebox/internal/egress"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
 	"github.com/glovebox-dev/glovebox/internal/sandbox/docker"
 	"github.com/glovebox-dev/glovebox/internal/sandbox/gvisor"
@@ -28,7 +29,9 @@ func runtimes() []entry {
 		{"gvisor", func(o Options) (sandbox.Runtime, error) {
 			return gvisor.New(gvisor.Options{Exe: o.Runsc, Logger: o.Logger}), nil
 		}},
-		{"docker", func(o Options) (sandbox.Runtime, error) { return docker.New(docker.Options{Logger: o.Logger}) }},
+		{"docker", func(o Options) (sandbox.Runtime, error) {
+			return docker.New(docker.Options{Guard: egress.Guard, Logger: o.Logger})
+		}},
 	}
 }
 
