@@ -79,12 +79,8 @@ func attemptName(ref glovebox.LeaseRef) string {
 // prepareFor bounds the fetching of repository and images.
 const prepareFor = time.Hour
 
-// prepare makes the attempt's folder, log, disk, workspace and images.
-func (a *attempt) prepare(ctx context.Context) (err error) {
-	ctx, span := a.deps.Tracer.Start(ctx, "prepare")
-	defer span.End()
-	ctx, cancel := context.WithTimeoutCause(ctx, prepareFor, fmt.Errorf("preparation took longer than %s", prepareFor))
-	defer cancel()
+// open makes the attempt's folder and its log, and finds its runtime.
+func (a *attempt) open(ctx context.Context) (err error) {
 	if err := os.RemoveAll(a.dir); err != nil {
 		return fmt.Errorf("make job folder: %w", err)
 	}
@@ -98,11 +94,46 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	a.result.Runtime = a.runtime.Name()
-	if err := a.checkSecrets(); err != nil {
-		return err
-	}
+	return a.checkSecrets()
+}
+
+// setUp lays out disk, workspace and images, and creates the sandbox meanwhile: starting one takes as long as
+// a checkout and needs nothing of it but the disk. The sandbox waits for its gate, where a
+// job that is prepared ahead waits for its slot.
+func (a *attempt) setUp(ctx context.Context, gate func(context.Context) error) error {
+	disk := make(chan struct{})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.prepare(ctx, disk) })
+	group.Go(func() error {
+		if gate != nil {
+			if err := gate(ctx); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-disk:
+			return a.create(ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	return group.Wait()
+}
+
+// prepare makes disk, workspace and images; it closes made once the disk is there.
+func (a *attempt) prepare(ctx context.Context, made chan<- struct{}) (err error) {
+	ctx, span := a.deps.Tracer.Start(ctx, "prepare")
+	defer span.End()
+	ctx, cancel := context.WithTimeoutCause(ctx, prepareFor, fmt.Errorf("preparation took longer than %s", prepareFor))
+	defer cancel()
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.prepareWorkspace(gctx) })
+	group.Go(func() error {
+		if err := a.makeDisk(gctx); err != nil {
+			return err
+		}
+		close(made)
+		return a.prepareWorkspace(gctx)
+	})
 	seen := map[string]bool{}
 	for _, s := range a.lease.Job.Steps {
 		if !seen[s.Image] {
@@ -146,13 +177,17 @@ func (a *attempt) openLog(ctx context.Context) error {
 	return nil
 }
 
-func (a *attempt) prepareWorkspace(ctx context.Context) (err error) {
-	started := time.Now()
+func (a *attempt) makeDisk(ctx context.Context) error {
 	disk, err := a.deps.MakeDisk(ctx, filepath.Join(a.dir, "disk"), int64(a.limits.Disk))
 	if err != nil {
 		return err
 	}
 	a.disk = disk
+	return nil
+}
+
+func (a *attempt) prepareWorkspace(ctx context.Context) (err error) {
+	started := time.Now()
 	opts := workspace.Options{Root: a.disk.Work(), GitDir: filepath.Join(a.dir, "git"), Cache: a.deps.Cache, Files: a.lease.Job.Files, Transports: a.deps.Transports}
 	if repo := a.lease.Job.Repo; repo != nil {
 		if a.lease.CloneURL == "" {

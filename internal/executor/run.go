@@ -21,8 +21,7 @@ func Run(ctx context.Context, deps Deps, lease glovebox.Lease) glovebox.Result {
 	return run(ctx, deps, lease, nil)
 }
 
-// run is Run with a gate between preparation and the first step: a job that is prepared
-// ahead waits there for its slot.
+// run is Run with a gate before the sandbox: a job that is prepared ahead waits there for its slot.
 func run(ctx context.Context, deps Deps, lease glovebox.Lease, gate func(context.Context) error) glovebox.Result {
 	deps = deps.withDefaults()
 	ctx, span := deps.Tracer.Start(ctx, "job", trace.WithAttributes(
@@ -32,12 +31,9 @@ func run(ctx context.Context, deps Deps, lease glovebox.Lease, gate func(context
 	a := newAttempt(deps, lease)
 	defer a.cleanUp()
 
-	err := a.prepare(ctx)
-	if err == nil && gate != nil {
-		err = gate(ctx)
-	}
+	err := a.open(ctx)
 	if err == nil {
-		err = a.create(ctx)
+		err = a.setUp(ctx, gate)
 	}
 	if err == nil {
 		err = a.steps(ctx)
