@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,11 +155,33 @@ type keptDisk struct {
 func (k keptDisk) Close() error {
 	var copying error
 	if _, err := os.Stat(k.Work()); err == nil {
-		if out, err := exec.Command("cp", "-a", "--", k.Work()+"/.", k.dst).CombinedOutput(); err != nil {
-			copying = fmt.Errorf("keep workspace: %w: %s", err, strings.TrimSpace(string(out)))
-		}
+		copying = k.copy()
 	}
 	return errors.Join(copying, k.Disk.Close())
+}
+
+// copy copies the workspace to where it is kept, for its owner alone. A program that the steps left
+// set-user-ID would be root's on this host: that mode is taken away while the tree is
+// still on the job's disk, where nobody else comes.
+func (k keptDisk) copy() error {
+	err := filepath.WalkDir(k.Work(), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+			err = os.Chmod(path, info.Mode().Perm())
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep workspace: %w", err)
+	}
+	out, err := exec.Command("cp", "-a", "--", k.Work()+"/.", k.dst).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("keep workspace: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return errors.Join(err, os.Chmod(k.dst, 0o700)) // cp took over the mode that the steps gave the tree
 }
 
 // sweep removes what a dead process left under an instance's name: sandboxes,

@@ -30,7 +30,7 @@ func runtimes() []entry {
 			return gvisor.New(gvisor.Options{Exe: o.Runsc, Logger: o.Logger}), nil
 		}},
 		{"docker", func(o Options) (sandbox.Runtime, error) {
-			return docker.New(docker.Options{Guard: egress.Guard, Logger: o.Logger})
+			return docker.New(docker.Options{Guard: egress.Guard, ResolvConf: egress.ResolvConf, Logger: o.Logger})
 		}},
 	}
 }

@@ -25,6 +25,8 @@ type plan struct {
 	// merged is the step's root on the host, entries what is at its top.
 	merged  string
 	entries []entry
+	// etc is the folder with the step's own hostname, hosts and resolv.conf.
+	etc     string
 	init    string
 	cpus    int    // of the host
 	network string // name of the job's network; empty for none
@@ -50,7 +52,7 @@ func (p plan) config() client.ContainerCreateOptions {
 	return client.ContainerCreateOptions{
 		Name: p.name,
 		Config: &container.Config{
-			Hostname:     "glovebox",
+			Hostname:     hostname,
 			User:         "0:0",
 			Image:        p.skeleton,
 			Entrypoint:   argv[:3],
@@ -109,6 +111,7 @@ func (p plan) mounts() []mount.Mount {
 	for _, b := range p.step.Image.Binds {
 		mounts = append(mounts, bind(b.Source, b.Target, true))
 	}
+	mounts = append(mounts, etcMounts(p.etc)...)
 	mounts = append(mounts, bind(p.init, "/"+initName, true))
 	return append(mounts, bind(p.spec.Workspace, sandbox.WorkspaceDir, false))
 }

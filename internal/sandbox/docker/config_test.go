@@ -26,7 +26,7 @@ func examplePlan() plan {
 			Key: "build", Argv: []string{"sh", "-e", "-c", "go build ./..."}, Env: []string{"PATH=/bin", "A=b c"}, Dir: "/work/sub",
 			Image: &image.Image{Ref: "host", Rootfs: "/images/host/rootfs", Binds: []image.Bind{{Source: "/usr", Target: "/usr"}}},
 		},
-		name: "gbx-job-1-1", skeleton: "glovebox/skeleton:abc", merged: "/jobs/1/scratch/root-1/merged",
+		name: "gbx-job-1-1", skeleton: "glovebox/skeleton:abc", merged: "/jobs/1/scratch/root-1/merged", etc: "/jobs/1/scratch/root-1/etc",
 		entries: []entry{{name: "bin", kind: 'l', link: "usr/bin"}, {name: "etc", kind: 'd'}, {name: "init.sh", kind: 'f'}, {name: "tmp", kind: 'd'}, {name: "usr", kind: 'd'}},
 		init:    "/usr/bin/docker-init", cpus: 4, writable: true, parent: "/glovebox-docker/0/job-1-1",
 	}

@@ -38,6 +38,8 @@ type Options struct {
 	// Guard puts the rules of the egress policy in force for bridges named "gbx…";
 	// without it the runtime refuses networks.
 	Guard func(ctx context.Context) error
+	// ResolvConf is the text of /etc/resolv.conf for steps with a network, whose servers Guard's rules let through.
+	ResolvConf func() ([]byte, error)
 	// Logger hears of clean-ups that did not succeed; silent when nil.
 	Logger *slog.Logger
 }

@@ -17,7 +17,7 @@ import (
 // root is the root file system of one step: an overlay over the image's tree
 // whose changes lie in the job's scratch folder.
 type root struct {
-	dir    string // holds upper, work and merged
+	dir    string // holds upper, work, merged and etc
 	merged string
 }
 
@@ -68,6 +68,9 @@ func mountOverlay(source, lower, upper, work, target string) error {
 	}
 	return unix.Mount("", target, "", unix.MS_PRIVATE, "")
 }
+
+// etc is the folder for files that lie over the image's, on the job's disk but not in the overlay.
+func (r *root) etc() string { return filepath.Join(r.dir, "etc") }
 
 // unmount ends the overlay on the host; what the container still holds ends with it.
 func (r *root) unmount() error {

@@ -142,6 +142,13 @@ func (b *box) create(ctx context.Context, step sandbox.Step, root *root, group s
 			return "", err
 		}
 	}
+	resolvConf, err := b.resolvConf()
+	if err == nil {
+		err = writeEtc(root.etc(), resolvConf)
+	}
+	if err != nil {
+		return "", err
+	}
 	entries, err := topEntries(root.merged)
 	if err != nil {
 		return "", err
@@ -155,7 +162,7 @@ func (b *box) create(ctx context.Context, step sandbox.Step, root *root, group s
 		}
 		p := plan{
 			spec: b.spec, step: step, name: fmt.Sprintf("gbx-%s-%d", b.spec.ID, b.steps), skeleton: skeleton,
-			merged: root.merged, entries: entries, init: b.facts.init, cpus: b.facts.cpus, network: b.network,
+			merged: root.merged, entries: entries, etc: root.etc(), init: b.facts.init, cpus: b.facts.cpus, network: b.network,
 			writable: b.facts.overlay2, parent: group,
 		}
 		made, err := b.runtime.client.ContainerCreate(call, p.config())
