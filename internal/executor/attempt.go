@@ -188,7 +188,7 @@ func (a *attempt) makeDisk(ctx context.Context) error {
 
 func (a *attempt) prepareWorkspace(ctx context.Context) (err error) {
 	started := time.Now()
-	opts := workspace.Options{Root: a.disk.Work(), GitDir: filepath.Join(a.dir, "git"), Cache: a.deps.Cache, Files: a.lease.Job.Files, Transports: a.deps.Transports}
+	opts := workspace.Options{Root: a.disk.Work(), GitDir: filepath.Join(a.dir, "git"), Cache: a.deps.Cache, Files: a.lease.Job.Files, Transports: a.deps.Transports, MaxBytes: int64(a.limits.Disk)}
 	if repo := a.lease.Job.Repo; repo != nil {
 		if a.lease.CloneURL == "" {
 			return fmt.Errorf("prepare workspace: no address for the repository %s", repo.Name)
@@ -200,7 +200,7 @@ func (a *attempt) prepareWorkspace(ctx context.Context) (err error) {
 			a.remark("", "the repository does not fit into the disk limit of %s", a.limits.Disk)
 			return &stepFault{glovebox.ReasonDiskFull}
 		}
-		return fmt.Errorf("prepare workspace: %w", err)
+		return blame(fmt.Errorf("prepare workspace: %w", err))
 	}
 	a.result.Commit = a.tree.Commit
 	took := time.Since(started)

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/glovebox-dev/glovebox"
 )
 
 // Options say where one git command runs and what it may reach. The zero value
@@ -174,17 +176,19 @@ func Run(ctx context.Context, opts Options, args ...string) error {
 // MaxOutput bounds what Output keeps of a command's output.
 const MaxOutput = 64 << 20
 
-// Output runs one git command and returns what it wrote to stdout.
+// Output runs one git command and returns what it wrote to stdout. A command that writes
+// more than MaxOutput is ended: the error wraps glovebox.ErrTooLarge.
 func Output(ctx context.Context, opts Options, args ...string) ([]byte, error) {
 	out := &bounded{max: MaxOutput}
 	opts.Stdout = out
-	if err := Run(ctx, opts, args...); err != nil {
+	err := Run(ctx, opts, args...)
+	if out.over {
+		return nil, fmt.Errorf("git %s: more than %d bytes of output: %w", args[0], MaxOutput, glovebox.ErrTooLarge)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if out.over {
-		return nil, fmt.Errorf("git %s: more than %d bytes of output", args[0], MaxOutput)
-	}
-	return out.Bytes(), nil
+	return out.buf.Bytes(), nil
 }
 
 // CommandError is a git command that ended badly.
@@ -249,17 +253,18 @@ func (t *tail) Write(p []byte) (int, error) {
 
 func (t *tail) String() string { return string(t.buf) }
 
-// bounded keeps the first max bytes and notes that there were more.
+// bounded keeps up to max bytes and refuses more, which ends the writer.
 type bounded struct {
-	bytes.Buffer
+	// Not embedded: io.Copy would find the buffer's ReadFrom and go past the bound.
+	buf  bytes.Buffer
 	max  int
 	over bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.max {
+	if b.buf.Len()+len(p) > b.max {
 		b.over = true
-		return len(p), nil
+		return 0, glovebox.ErrTooLarge
 	}
-	return b.Buffer.Write(p)
+	return b.buf.Write(p)
 }

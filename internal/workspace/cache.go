@@ -57,8 +57,9 @@ func OpenCache(opts CacheOptions) (*Cache, error) {
 }
 
 // acquire returns the snapshot of a commit under a shared lock, made first if it is
-// missing; fetched says whether the far side had to be asked.
-func (c *Cache) acquire(ctx context.Context, address git.URL, commit string) (s *snapshot, fetched bool, err error) {
+// missing; fetched says whether the far side had to be asked. No snapshot is made of more than
+// max bytes of files: a tree may name one large file very often.
+func (c *Cache) acquire(ctx context.Context, address git.URL, commit string, max int64) (s *snapshot, fetched bool, err error) {
 	sum := sha256.Sum256([]byte(address.Remote))
 	repo := filepath.Join(c.opts.Dir, hex.EncodeToString(sum[:16]))
 	dir := filepath.Join(repo, "snapshots", commit)
@@ -79,7 +80,7 @@ func (c *Cache) acquire(ctx context.Context, address git.URL, commit string) (s 
 			}
 		}
 		_ = lock.Close()
-		asked, err := c.make(ctx, repo, dir, address, commit)
+		asked, err := c.make(ctx, repo, dir, address, commit, max)
 		fetched = fetched || asked
 		if err != nil {
 			return nil, fetched, err
@@ -97,7 +98,7 @@ func (c *Cache) discard(dir string, lock *os.File) error {
 }
 
 // make fetches the commit if it is missing and makes its snapshot.
-func (c *Cache) make(ctx context.Context, repo, dir string, address git.URL, commit string) (fetched bool, err error) {
+func (c *Cache) make(ctx context.Context, repo, dir string, address git.URL, commit string, max int64) (fetched bool, err error) {
 	lock, err := lockFile(ctx, filepath.Join(repo, "lock"), unix.LOCK_EX)
 	if err != nil {
 		return false, err
@@ -114,7 +115,7 @@ func (c *Cache) make(ctx context.Context, repo, dir string, address git.URL, com
 	if fetched, err = fetch(ctx, gitDir, address, commit); err != nil {
 		return fetched, fmt.Errorf("fetch %s: %w", commit, err)
 	}
-	if err := makeSnapshot(ctx, gitDir, dir, commit); err != nil {
+	if err := makeSnapshot(ctx, gitDir, dir, commit, max); err != nil {
 		return fetched, fmt.Errorf("make snapshot of %s: %w", commit, err)
 	}
 	c.prune(dir)

@@ -3,6 +3,7 @@ package workspace
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -46,7 +47,7 @@ func parseEntries(list []byte) ([]entry, error) {
 		case modeSubmodule:
 		case modeFile, modeExecutable, modeLink, "100664":
 			size, err := strconv.ParseInt(fields[3], 10, 64)
-			if err != nil || size < 0 {
+			if err != nil || size < 0 || size > math.MaxInt64-offset {
 				return nil, fmt.Errorf("read tree: size of %q: %q", path, fields[3])
 			}
 			e.size = size

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/git"
 )
 
@@ -86,8 +87,8 @@ func (s *snapshot) time() time.Time {
 	return oldest
 }
 
-// makeSnapshot makes the snapshot of a commit that gitDir holds.
-func makeSnapshot(ctx context.Context, gitDir, dir, commit string) error {
+// makeSnapshot makes the snapshot of a commit that gitDir holds, with at most max bytes of files unless max is 0.
+func makeSnapshot(ctx context.Context, gitDir, dir, commit string, max int64) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func makeSnapshot(ctx context.Context, gitDir, dir, commit string) error {
 		// The window of 0 takes deltas as they came and looks for no new ones.
 		packed <- git.Run(ctx, pack, "pack-objects", "-q", "--revs", "--delta-base-offset", "--window=0", filepath.Join(dir, "objects", "pack", "pack"))
 	}()
-	list, err := makeData(ctx, opts, dir, commit)
+	list, err := makeData(ctx, opts, dir, commit, max)
 	if err := errors.Join(err, <-packed); err != nil {
 		return err
 	}
@@ -119,14 +120,26 @@ func makeSnapshot(ctx context.Context, gitDir, dir, commit string) error {
 	return os.Rename(filepath.Join(dir, "manifest.new"), filepath.Join(dir, "manifest"))
 }
 
-func makeData(ctx context.Context, opts git.Options, dir, commit string) ([]byte, error) {
-	list, err := git.Output(ctx, opts, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
+// listFor bounds the listing of a tree, which a forged one can make endless: empty folders in
+// folders, each named many times, take no room and are never done.
+const listFor = 2 * time.Minute
+
+func makeData(ctx context.Context, opts git.Options, dir, commit string, max int64) ([]byte, error) {
+	listing, cancel := context.WithTimeoutCause(ctx, listFor, fmt.Errorf("listing the tree takes longer than %s", listFor))
+	defer cancel()
+	list, err := git.Output(listing, opts, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
+	if errors.Is(err, glovebox.ErrTooLarge) {
+		return nil, &Fault{"the repository has too many files"}
+	}
 	if err != nil {
 		return nil, err
 	}
 	entries, err := parseEntries(list)
 	if err != nil {
 		return nil, err
+	}
+	if n := len(entries); n > 0 && max > 0 && entries[n-1].offset+entries[n-1].size > max {
+		return nil, &Fault{fmt.Sprintf("the files of the repository take more than %s", glovebox.Size(max))}
 	}
 	data, err := os.OpenFile(filepath.Join(dir, "data"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

@@ -42,6 +42,8 @@ type Options struct {
 	Transports []string
 	// Commit is the full name of the commit to lay out.
 	Commit string
+	// MaxBytes bounds the commit's files together; no bound when 0. More is a Fault.
+	MaxBytes int64
 	// Files are written over the tree. The diff leaves out those that no step changed.
 	Files []glovebox.File
 }
@@ -120,7 +122,7 @@ func (w *Workspace) checkOut(ctx context.Context, opts Options) error {
 	if opts.Password != "" {
 		address.Username, address.Password = "glovebox", opts.Password
 	}
-	w.snapshot, w.Fetched, err = opts.Cache.acquire(ctx, address, opts.Commit)
+	w.snapshot, w.Fetched, err = opts.Cache.acquire(ctx, address, opts.Commit, opts.MaxBytes)
 	if err != nil {
 		return err
 	}

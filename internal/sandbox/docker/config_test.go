@@ -64,7 +64,7 @@ func TestConfig(t *testing.T) {
 func TestMountsAreOursAlone(t *testing.T) {
 	p := examplePlan()
 	for _, m := range p.mounts() {
-		inside := strings.HasPrefix(m.Source, p.merged+"/") || m.Source == p.spec.Workspace || m.Source == p.init || m.Source == "/usr"
+		inside := strings.HasPrefix(m.Source, p.merged+"/") || strings.HasPrefix(m.Source, p.etc+"/") || m.Source == p.spec.Workspace || m.Source == p.init || m.Source == "/usr"
 		if !inside || m.BindOptions == nil || !m.BindOptions.NonRecursive {
 			t.Errorf("mount %+v", m)
 		}
