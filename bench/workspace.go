@@ -37,7 +37,8 @@ func workspacePreparation(ctx context.Context, env environment) ([]series, error
 			if err != nil {
 				return err
 			}
-			w, err := workspace.Prepare(ctx, workspace.Options{Root: root, GitDir: filepath.Join(dir, "git"), Cache: cache, URL: repo, Commit: commit})
+			w, err := workspace.Prepare(ctx, workspace.Options{Root: root, GitDir: filepath.Join(dir, "git"), Cache: cache,
+				URL: "file://" + repo, Commit: commit, Transports: []string{"file"}})
 			if err != nil {
 				return err
 			}
