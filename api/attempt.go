@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"strconv"
@@ -62,16 +63,39 @@ func (c *Client) AppendLog(ctx context.Context, ref glovebox.LeaseRef, offset in
 	return out.End, nil
 }
 
-// PutArtifact stores the size bytes of r under name. The caller's ctx bounds it.
+// PutArtifact stores the size bytes of r under name. It takes as long as bytes get through: the client's
+// time-out is for each step of it.
 func (c *Client) PutArtifact(ctx context.Context, ref glovebox.LeaseRef, name string, size int64, r io.Reader) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(c.timeout, func() { cancel(errStalled) })
+	defer stalled.Stop()
 	resp, err := c.do(ctx, call{
 		method: "PUT", path: attemptPath(PathAttemptArtifact, ref, name),
-		token: ref.Token, body: r, size: size, contentType: "application/octet-stream",
+		token: ref.Token, body: progress{r, stalled, c.timeout}, size: size, contentType: "application/octet-stream",
 	})
+	if errors.Is(context.Cause(ctx), errStalled) && err != nil {
+		return fmt.Errorf("upload %s: %w", name, errStalled)
+	}
 	if err != nil {
 		return err
 	}
-	return resp.Body.Close()
+	defer resp.Body.Close()
+	return wantNothing(resp)
+}
+
+var errStalled = errors.New("nothing got through to the server for too long")
+
+// progress puts a timer off with each read.
+type progress struct {
+	io.Reader
+	timer *time.Timer
+	by    time.Duration
+}
+
+func (p progress) Read(b []byte) (int, error) {
+	p.timer.Reset(p.by)
+	return p.Reader.Read(b)
 }
 
 // Complete reports the attempt's result.

@@ -68,9 +68,9 @@ func newTransport() *http.Transport {
 	}
 }
 
-// sameHost keeps a token from travelling to another server.
+// sameHost keeps a token from travelling to another server, and what is sent from becoming a GET of a page.
 func sameHost(req *http.Request, via []*http.Request) error {
-	if len(via) >= 5 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
+	if len(via) >= 5 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || req.Method != via[0].Method {
 		return errors.New("the server redirects elsewhere: check its URL")
 	}
 	return nil
@@ -155,14 +155,10 @@ func readError(resp *http.Response) error {
 	return &body.Error
 }
 
-// codeOfStatus guesses the code of an answer that is not ours, such as a proxy's. A 404 or
-// 409 without our envelope says nothing of the thing asked for, so it maps to no sentinel.
+// codeOfStatus guesses the code of an answer that is not ours, such as a proxy's. A 401, 403, 404 or
+// 409 without our envelope says nothing of the thing asked for nor of the token, so it maps to no sentinel.
 func codeOfStatus(status int) string {
 	switch status {
-	case http.StatusUnauthorized:
-		return CodeUnauthorized
-	case http.StatusForbidden:
-		return CodeForbidden
 	case http.StatusRequestEntityTooLarge:
 		return CodeTooLarge
 	case http.StatusTooManyRequests:
@@ -193,13 +189,22 @@ func (c *Client) json(ctx context.Context, method, path string, query url.Values
 	}
 	defer resp.Body.Close()
 	if out == nil {
-		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
-		return err
+		return wantNothing(resp)
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(out); err != nil {
 		return fmt.Errorf("read reply of %s %s: %w", method, path, err)
 	}
 	return nil
+}
+
+// wantNothing refuses what our server, which has nothing to say, did not answer: a proxy's page
+// in its place is no success.
+func wantNothing(resp *http.Response) error {
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
+	return &Error{Status: resp.StatusCode, Code: CodeUnavailable, Message: fmt.Sprintf("server answered %s where it says nothing: %q", resp.Status, strings.TrimSpace(string(raw)))}
 }
 
 // stream returns the body of a GET, to be closed by the caller.

@@ -66,11 +66,24 @@ func TestErrorsSurviveTheWire(t *testing.T) {
 
 // What a proxy answers in our place says nothing about jobs and leases.
 func TestForeignAnswers(t *testing.T) {
-	for _, status := range []int{404, 409, 500, 502} {
-		c := testClient(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "<html>nginx", status) })
-		err := c.Complete(t.Context(), glovebox.LeaseRef{JobID: "x", Attempt: 1, Token: "t"}, glovebox.Result{})
-		if err == nil || errors.Is(err, glovebox.ErrLeaseLost) || errors.Is(err, glovebox.ErrNotFound) {
-			t.Errorf("status %d: %v", status, err)
+	ref := glovebox.LeaseRef{JobID: "x", Attempt: 1, Token: "t"}
+	for _, status := range []int{200, 202, 302, 401, 403, 404, 409, 500, 502} {
+		c := testClient(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "/login")
+			http.Error(w, "<html>nginx", status)
+		})
+		for what, err := range map[string]error{
+			"complete": c.Complete(t.Context(), ref, glovebox.Result{}),
+			"upload":   c.PutArtifact(t.Context(), ref, glovebox.DiffArtifact, 1, strings.NewReader("a")),
+		} {
+			if err == nil {
+				t.Errorf("%s: status %d is taken for success", what, status)
+			}
+			for _, sentinel := range []error{glovebox.ErrLeaseLost, glovebox.ErrNotFound, glovebox.ErrUnauthorized, glovebox.ErrForbidden} {
+				if errors.Is(err, sentinel) {
+					t.Errorf("%s: status %d: %v", what, status, err)
+				}
+			}
 		}
 	}
 }
@@ -95,9 +108,15 @@ func TestClientSendsWhatItShould(t *testing.T) {
 }
 
 func TestClientTimesOutAndKeepsItsToken(t *testing.T) {
-	c := testClient(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	c := testClient(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // only then does the server see the client leave
+		<-r.Context().Done()
+	})
 	if _, err := c.Job(t.Context(), "x"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a server that hangs: %v", err)
+	}
+	if err := c.PutArtifact(t.Context(), glovebox.LeaseRef{JobID: "x", Attempt: 1}, glovebox.DiffArtifact, 1, strings.NewReader("a")); !errors.Is(err, errStalled) {
+		t.Errorf("an upload to a server that hangs: %v", err)
 	}
 	if _, err := c.FollowLog(t.Context(), "x", LogQuery{}, func(LogEvent) error { return nil }); err == nil {
 		t.Error("a silent follower was not ended")
