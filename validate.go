@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -37,11 +38,11 @@ const (
 )
 
 var (
-	keyShape     = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
-	queueShape   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-	runtimeShape = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
-	envShape     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,254}$`)
-	commitShape  = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+	keyShape     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`) })
+	queueShape   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) })
+	runtimeShape = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`) })
+	envShape     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,254}$`) })
+	commitShape  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`) })
 )
 
 // ApplyDefaults fills in what the spec leaves out: queue, network, limits, attempts and
@@ -107,11 +108,11 @@ func (v *validator) check(ok bool, path, format string, args ...any) {
 // checkHead checks the fields of the job as a whole.
 func (v *validator) checkHead(s JobSpec) {
 	v.check(len(s.Name) <= 200 && plain(s.Name), "name", "want at most 200 bytes of UTF-8 without control characters")
-	v.check(s.Queue == "" || queueShape.MatchString(s.Queue), "queue",
+	v.check(s.Queue == "" || queueShape().MatchString(s.Queue), "queue",
 		"want up to 64 letters, digits, '-', '_' and '.', beginning with a letter or digit")
 	v.check(s.Priority >= -maxPriorities && s.Priority <= maxPriorities, "priority", "want -100 to 100, not %d", s.Priority)
 	v.check(s.Attempts >= 0 && s.Attempts <= MaxAttempts, "attempts", "want 1 to %d, not %d", MaxAttempts, s.Attempts)
-	v.check(s.Runtime == "" || runtimeShape.MatchString(s.Runtime), "runtime", "want a runtime's name such as gvisor or docker")
+	v.check(s.Runtime == "" || runtimeShape().MatchString(s.Runtime), "runtime", "want a runtime's name such as gvisor or docker")
 	v.check(s.Network == "" || s.Network == NetworkPublic || s.Network == NetworkNone, "network",
 		"want %q or %q, not %q", NetworkPublic, NetworkNone, short(string(s.Network)))
 	v.check(len(s.Labels) <= MaxLabels, "labels", "want at most %d labels", MaxLabels)
@@ -144,7 +145,7 @@ func (v *validator) checkRepo(r Repo) {
 	okRev := len(r.Rev) <= 512 && plain(r.Rev) && !strings.HasPrefix(r.Rev, "-") &&
 		!strings.ContainsAny(r.Rev, " :?*[\\") && !strings.Contains(r.Rev, "..")
 	v.check(okRev, "repo.rev", "want a branch, a tag or a commit: no spaces, no control characters, none of : ? * [ \\ and \"..\", not beginning with '-'")
-	v.check(r.Commit == "" || commitShape.MatchString(r.Commit), "repo.commit", "want a full commit of 40 or 64 lower-case hex digits")
+	v.check(r.Commit == "" || commitShape().MatchString(r.Commit), "repo.commit", "want a full commit of 40 or 64 lower-case hex digits")
 }
 
 // checkFiles checks paths and the size of all files together.
@@ -248,7 +249,7 @@ func short(s string) string {
 
 // at is the path of a key of a map.
 func at(p, key string) string {
-	if envShape.MatchString(key) {
+	if envShape().MatchString(key) {
 		return p + "." + key
 	}
 	return fmt.Sprintf("%s[%q]", p, short(key))

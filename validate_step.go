@@ -30,7 +30,7 @@ func (v *validator) checkSteps(steps []Step) {
 
 // checkStep returns the size of what the step carries.
 func (v *validator) checkStep(p string, s Step) int {
-	v.check(s.Key == "" || keyShape.MatchString(s.Key) && s.Key != "." && s.Key != "..", p+".key",
+	v.check(s.Key == "" || keyShape().MatchString(s.Key) && s.Key != "." && s.Key != "..", p+".key",
 		"want 1 to 64 letters, digits, '-', '_' and '.'")
 	v.check(s.Image != "", p+".image", "want an image, such as host or debian:13")
 	v.check(len(s.Image) <= maxPath && plain(s.Image) && !strings.HasPrefix(s.Image, "-"), p+".image",
@@ -79,13 +79,13 @@ func (v *validator) checkEnv(p string, s Step) int {
 	for _, k := range sortedKeys(s.Env) {
 		val := s.Env[k]
 		size += len(k) + len(val)
-		v.check(envShape.MatchString(k), at(p+".env", k), "want a name of letters, digits and '_', not beginning with a digit")
+		v.check(envShape().MatchString(k), at(p+".env", k), "want a name of letters, digits and '_', not beginning with a digit")
 		v.check(len(k)+1+len(val) <= MaxString && text(val), at(p+".env", k), "want a value of at most %d bytes of UTF-8 without NUL bytes", MaxString)
 	}
 	seen := map[string]bool{}
 	for i, name := range s.Secrets {
 		sp := fmt.Sprintf("%s.secrets[%d]", p, i)
-		v.check(envShape.MatchString(name), sp, "want a name of letters, digits and '_', not beginning with a digit")
+		v.check(envShape().MatchString(name), sp, "want a name of letters, digits and '_', not beginning with a digit")
 		_, inEnv := s.Env[name]
 		v.check(!seen[name] && !inEnv, sp, "%q is set already", short(name))
 		seen[name] = true

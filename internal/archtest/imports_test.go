@@ -109,6 +109,8 @@ func TestRulesBite(t *testing.T) {
 		{"internal/cli", "internal/sandbox/fake", false, true},
 		{"internal/store", "internal/cli", true, true},
 		{"e2e", "internal/cli", true, false},
+		{"internal/jobfile", "github.com/santhosh-tekuri/jsonschema/v6", false, true},
+		{"internal/jobfile", "github.com/santhosh-tekuri/jsonschema/v6/kind", true, false},
 	} {
 		if got := breaks(c.from, c.path, c.test) != ""; got != c.refused {
 			t.Errorf("%q importing %q (test %v): refused %v, want %v", c.from, c.path, c.test, got, c.refused)

@@ -48,6 +48,7 @@ var rules = []rule{
 	{from: "...", except: []string{"internal/testenv", "internal/sandbox/sandboxtest", "internal/queue/queuetest", "internal/egress/egresstest"}, deny: []string{"internal/testenv/...", "testing"}, why: "test code stays out of the binary"},
 	{from: "...", except: []string{"internal/cli"}, deny: []string{"github.com/spf13/..."}, why: "flags and environment are read in cli alone"},
 	{from: "...", deny: []string{"github.com/pkg/errors", "go.uber.org/zap", "github.com/sirupsen/logrus", "math/rand"}, why: "the standard library does it: errors, log/slog, crypto/rand or math/rand/v2"},
+	{from: "...", deny: []string{"github.com/santhosh-tekuri/jsonschema/..."}, why: "its initialisation takes milliseconds, and each process of a sandbox is our binary executed again: tests only"},
 	{from: "cmd/...", deny: []string{"internal/..."}, allow: []string{"internal/cli"}, why: "a main wires nothing: internal/cli does"},
 }
 

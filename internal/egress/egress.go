@@ -15,6 +15,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"sync"
 
 	"github.com/vishvananda/netns"
 
@@ -41,7 +42,7 @@ type Network struct {
 	name, link string
 }
 
-var names = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`) })
 
 // namespaceName is a namespace's file name; "~" is in no name, so that no instance's is the beginning of another's.
 func namespaceName(instance, id string) string { return Prefix + "~" + instance + "~" + id }
@@ -49,7 +50,7 @@ func namespaceName(instance, id string) string { return Prefix + "~" + instance 
 // Create makes a network namespace with what the policy allows: only a loopback for
 // "none", a way out for "public". After an error nothing is left behind.
 func Create(ctx context.Context, spec Spec) (_ *Network, err error) {
-	if !names.MatchString(spec.ID) || !names.MatchString(spec.Instance) {
+	if !names().MatchString(spec.ID) || !names().MatchString(spec.Instance) {
 		return nil, fmt.Errorf("create network: sandbox ID %q of instance %q is not a name", spec.ID, spec.Instance)
 	}
 	name := namespaceName(spec.Instance, spec.ID)

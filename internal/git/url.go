@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -21,9 +22,11 @@ type URL struct {
 }
 
 var (
-	scpLike     = regexp.MustCompile(`^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:[^:/\s-][^\s]*$`)
-	credentials = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s'"]+@`)
-	objectName  = regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`)
+	scpLike = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:[^:/\s-][^\s]*$`)
+	})
+	credentials = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s'"]+@`) })
+	objectName  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:[0-9a-f]{40}|[0-9a-f]{64})$`) })
 )
 
 // ParseURL reads the address of a repository: an https, http, ssh, git or file URL, an
@@ -37,7 +40,7 @@ func ParseURL(raw string) (URL, error) {
 		return URL{Remote: filepath.Clean(raw), Scheme: "file"}, nil
 	}
 	if !strings.Contains(raw, "://") {
-		if !strings.Contains(raw, "::") && scpLike.MatchString(raw) {
+		if !strings.Contains(raw, "::") && scpLike().MatchString(raw) {
 			return URL{Remote: raw, Scheme: "ssh"}, nil
 		}
 		return URL{}, fmt.Errorf("repository address %q: want an https, http, ssh, git or file URL or an absolute path", Redact(raw))
@@ -110,10 +113,10 @@ func CheckRev(rev string) error {
 }
 
 // IsObjectName reports whether s is a full object name, SHA-1 or SHA-256.
-func IsObjectName(s string) bool { return objectName.MatchString(s) }
+func IsObjectName(s string) bool { return objectName().MatchString(s) }
 
 // Redact removes the credentials of URLs from a text.
-func Redact(text string) string { return credentials.ReplaceAllString(text, "${1}***@") }
+func Redact(text string) string { return credentials().ReplaceAllString(text, "${1}***@") }
 
 func checkText(what, s string) error {
 	switch {

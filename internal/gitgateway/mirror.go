@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/glovebox-dev/glovebox"
@@ -52,7 +53,7 @@ func (m *mirror) has(ctx context.Context, commit string) bool {
 	return git.Run(ctx, m.local(), "cat-file", "-e", commit+"^{commit}") == nil
 }
 
-var shortName = regexp.MustCompile(`^[0-9a-f]{7,63}$`)
+var shortName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{7,63}$`) })
 
 func (m *mirror) resolve(ctx context.Context, rev string) (string, error) {
 	if git.IsObjectName(rev) {
@@ -62,7 +63,7 @@ func (m *mirror) resolve(ctx context.Context, rev string) (string, error) {
 	if err == nil {
 		return m.peel(ctx, commit)
 	}
-	if !errors.Is(err, glovebox.ErrNotFound) || !shortName.MatchString(rev) {
+	if !errors.Is(err, glovebox.ErrNotFound) || !shortName().MatchString(rev) {
 		return "", err
 	}
 	if full, err := m.expand(ctx, rev); err == nil {

@@ -3,17 +3,13 @@ package jobfile
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-
-	"github.com/glovebox-dev/glovebox"
 )
 
 //go:embed schema.json
@@ -22,204 +18,117 @@ var schemaJSON []byte
 // Schema returns the JSON Schema of job files (draft 2020-12).
 func Schema() []byte { return bytes.Clone(schemaJSON) }
 
-// compiled compiles the embedded schema once.
-var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
+// schema is a schema of schema.json: the few keywords that we use, no others. A
+// library for all of JSON Schema costs each process of a sandbox milliseconds, since they
+// are this binary executed again; the tests hold this checker to one.
+type schema struct {
+	Dialect     string             `json:"$schema"`
+	ID          string             `json:"$id"`
+	Title       string             `json:"title"`
+	Description string             `json:"description"`
+	Defs        map[string]*schema `json:"$defs"`
+
+	Ref        string             `json:"$ref"`
+	Types      typeNames          `json:"type"`
+	Enum       []string           `json:"enum"`
+	Required   []string           `json:"required"`
+	Properties map[string]*schema `json:"properties"`
+	Additional additional         `json:"additionalProperties"`
+	Items      *schema            `json:"items"`
+	MinItems   int                `json:"minItems"`
+	MaxItems   *int               `json:"maxItems"`
+	MinLength  int                `json:"minLength"`
+	MaxLength  *int               `json:"maxLength"`
+	Minimum    *json.Number       `json:"minimum"`
+	Maximum    *json.Number       `json:"maximum"`
+	Pattern    string             `json:"pattern"`
+
+	// target is what Ref names, shape is Pattern compiled; link sets them.
+	target *schema
+	shape  *regexp.Regexp
+}
+
+// typeNames is the value of "type": one name or several.
+type typeNames []string
+
+// UnmarshalJSON reads either form.
+func (t *typeNames) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*t = typeNames{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(t))
+}
+
+// additional is the value of "additionalProperties": false, or the schema of all others.
+type additional struct {
+	refused bool
+	schema  *schema
+}
+
+// UnmarshalJSON reads either form.
+func (a *additional) UnmarshalJSON(b []byte) error {
+	if string(b) == "false" {
+		a.refused = true
+		return nil
+	}
+	return decodeStrictly(b, &a.schema)
+}
+
+// decodeStrictly refuses keywords that schema does not know: a check that is not made must not be promised.
+func decodeStrictly(b []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+// loaded reads the embedded schema once.
+var loaded = sync.OnceValues(func() (*schema, error) {
+	var root schema
+	err := decodeStrictly(schemaJSON, &root)
+	if err == nil {
+		err = root.link(root.Defs)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read job schema: %w", err)
 	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("job.json", doc); err != nil {
-		return nil, fmt.Errorf("add job schema: %w", err)
-	}
-	return c.Compile("job.json")
+	return &root, nil
 })
 
-// validate holds a value to the schema.
-func validate(value any, at positions) error {
-	schema, err := compiled()
-	if err != nil {
-		return err
+// link resolves the references of a schema and of those in it, and compiles their patterns.
+func (s *schema) link(defs map[string]*schema) (err error) {
+	if name, ok := strings.CutPrefix(s.Ref, "#/$defs/"); ok {
+		s.target = defs[name]
 	}
-	err = schema.Validate(value)
-	var invalid *jsonschema.ValidationError
-	if !errors.As(err, &invalid) {
-		return err
+	if s.Ref != "" && s.target == nil {
+		return fmt.Errorf("$ref %s leads nowhere", s.Ref)
 	}
-	var problems []glovebox.Problem
-	collect(invalid, at, &problems)
-	slices.SortStableFunc(problems, func(a, b glovebox.Problem) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
-	if len(problems) > maxProblems {
-		problems = problems[:maxProblems]
-	}
-	return &glovebox.ValidationError{Problems: problems}
-}
-
-// collect walks the tree of schema errors down to those that say something.
-func collect(e *jsonschema.ValidationError, at positions, out *[]glovebox.Problem) {
-	for _, cause := range e.Causes {
-		collect(cause, at, out)
-	}
-	if len(e.Causes) > 0 {
-		return
-	}
-	path := instancePath(e.InstanceLocation)
-	if extra, ok := e.ErrorKind.(*kind.AdditionalProperties); ok {
-		known := knownFields(e.InstanceLocation)
-		for _, name := range extra.Properties {
-			field := join(path, name)
-			pos := at.find(field)
-			*out = append(*out, glovebox.Problem{Path: field, Line: pos.line, Column: pos.column, Message: "unknown field" + suggest(name, known)})
-		}
-		return
-	}
-	pos := at.find(path)
-	*out = append(*out, glovebox.Problem{Path: path, Line: pos.line, Column: pos.column, Message: explain(e.ErrorKind)})
-}
-
-// explain says in plain words what a keyword of the schema refused.
-func explain(k jsonschema.ErrorKind) string {
-	switch k := k.(type) {
-	case *kind.Type:
-		return "is " + word(k.Got) + ", want " + wantWords(k.Want)
-	case *kind.Required:
-		return "lacks " + strings.Join(k.Missing, ", ")
-	case *kind.Enum:
-		return fmt.Sprintf("is %s, want one of %s", clip(fmt.Sprint(k.Got)), strings.Trim(fmt.Sprint(k.Want), "[]"))
-	case *kind.MinItems:
-		return fmt.Sprintf("has %d entries, want at least %d", k.Got, k.Want)
-	case *kind.MaxItems:
-		return fmt.Sprintf("has %d entries, want at most %d", k.Got, k.Want)
-	case *kind.MinLength:
-		return "is empty"
-	case *kind.MaxLength:
-		return fmt.Sprintf("is %d characters long, want at most %d", k.Got, k.Want)
-	case *kind.Minimum:
-		return "is less than " + k.Want.RatString()
-	case *kind.Maximum:
-		return "is more than " + k.Want.RatString()
-	case *kind.Pattern:
-		if strings.Contains(k.Want, "ns|us") {
-			return fmt.Sprintf("is %q, want a time such as 90s, 10m or 1h30m", clip(k.Got))
-		}
-		return fmt.Sprintf("is %q, want a size such as 512M or 2G", clip(k.Got))
-	}
-	return "does not fit the schema (glovebox plan --schema prints it)"
-}
-
-// word names a JSON type as a reader of YAML would.
-func word(t string) string {
-	switch t {
-	case "object":
-		return "a mapping"
-	case "array":
-		return "a list"
-	case "string":
-		return "a text"
-	case "null":
-		return "empty"
-	case "integer":
-		return "a whole number"
-	}
-	return "a " + t
-}
-
-func wantWords(types []string) string {
-	words := make([]string, len(types))
-	for i, t := range types {
-		words[i] = word(t)
-	}
-	return strings.Join(words, " or ")
-}
-
-// instancePath writes a location as the rest of the program does: steps[0].run.
-func instancePath(location []string) string {
-	t, path := reflect.TypeFor[glovebox.JobSpec](), ""
-	for _, part := range location {
-		t = deref(t)
-		if t != nil && t.Kind() == reflect.Slice {
-			path += "[" + part + "]"
-			t = t.Elem()
-			continue
-		}
-		path = join(path, part)
-		t = fieldType(t, part)
-	}
-	return path
-}
-
-// knownFields lists the fields that the mapping at a location may have.
-func knownFields(location []string) []string {
-	t := reflect.TypeFor[glovebox.JobSpec]()
-	for _, part := range location {
-		if t = deref(t); t != nil && t.Kind() == reflect.Slice {
-			t = t.Elem()
-		} else {
-			t = fieldType(t, part)
+	if s.Pattern != "" {
+		if s.shape, err = regexp.Compile(s.Pattern); err != nil {
+			return fmt.Errorf("pattern: %w", err)
 		}
 	}
-	if t = deref(t); t == nil || t.Kind() != reflect.Struct {
-		return nil
-	}
-	var names []string
-	for field := range t.Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		names = append(names, name)
-	}
-	return names
-}
-
-func deref(t reflect.Type) reflect.Type {
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t
-}
-
-// suggest names the known field nearest to a misspelt one.
-func suggest(name string, known []string) string {
-	if len(name) > 40 || len(known) == 0 {
-		return ""
-	}
-	best, distance := "", 3
-	for _, k := range known {
-		if d := editDistance(strings.ToLower(name), k); d < distance {
-			best, distance = k, d
+	for _, name := range s.Types {
+		if !slices.Contains(jsonTypes, name) {
+			return fmt.Errorf("type %q", name)
 		}
 	}
-	if best == "" {
-		return "; the fields here are " + strings.Join(known, ", ")
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
-}
-
-// editDistance counts the insertions, deletions, replacements and swaps of
-// neighbours that lead from a to b.
-func editDistance(a, b string) int {
-	d := make([][]int, len(a)+1)
-	for i := range d {
-		d[i] = make([]int, len(b)+1)
-		d[i][0] = i
-	}
-	for j := range d[0] {
-		d[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
-			}
+	// Words for a refusal come in one order, whatever the schema's.
+	slices.SortFunc(s.Types, func(a, b string) int { return slices.Index(jsonTypes, a) - slices.Index(jsonTypes, b) })
+	var errs []error
+	for _, sub := range []*schema{s.Items, s.Additional.schema} {
+		if sub != nil {
+			errs = append(errs, sub.link(defs))
 		}
 	}
-	return d[len(a)][len(b)]
+	for _, subs := range []map[string]*schema{s.Properties, s.Defs} {
+		for _, sub := range subs {
+			errs = append(errs, sub.link(defs))
+		}
+	}
+	return errors.Join(errs...)
 }
+
+// jsonTypes are the names that "type" may have.
+var jsonTypes = []string{"null", "boolean", "number", "integer", "string", "array", "object"}

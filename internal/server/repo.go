@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/api"
@@ -15,7 +16,9 @@ import (
 	"github.com/glovebox-dev/glovebox/internal/gitgateway"
 )
 
-var repoName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
+var repoName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
+})
 
 // repository returns the repository of a name that the tenant may use; others are glovebox.ErrNotFound.
 func (s *Server) repository(ctx context.Context, tenant, name string) (glovebox.Repository, error) {
@@ -82,7 +85,7 @@ func (s *Server) addRepo(r *request) error {
 
 func checkRepo(in api.AddRepository) error {
 	var problems []glovebox.Problem
-	if len(in.Name) > 200 || !repoName.MatchString(in.Name) || strings.HasSuffix(in.Name, ".git") {
+	if len(in.Name) > 200 || !repoName().MatchString(in.Name) || strings.HasSuffix(in.Name, ".git") {
 		problems = append(problems, glovebox.Problem{Path: "name", Message: `want parts of letters, digits, "-", "_" and ".", divided by "/", not ending in ".git"`})
 	}
 	if err := git.CheckURL(in.URL); err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // dialect holds every difference between the databases. All other SQL of the package is one
@@ -27,7 +28,7 @@ type dialect struct {
 	jsonWithin func(inner, outer string) string
 }
 
-var placeholder = regexp.MustCompile(`\$([0-9]+)`)
+var placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$([0-9]+)`) })
 
 // sqliteDialect is SQLite through modernc.org/sqlite: one process, one writer.
 func sqliteDialect() dialect {
@@ -35,7 +36,7 @@ func sqliteDialect() dialect {
 		name:   "sqlite",
 		driver: "sqlite",
 		begin:  "BEGIN IMMEDIATE",
-		bind:   func(query string) string { return placeholder.ReplaceAllString(query, "?$1") },
+		bind:   func(query string) string { return placeholder().ReplaceAllString(query, "?$1") },
 		jsonMember: func(array, element string) string {
 			return fmt.Sprintf("%s IN (SELECT value FROM json_each(%s))", element, array)
 		},

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"sync"
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/egress"
@@ -59,11 +60,11 @@ func New(o Options) *Runtime {
 func (r *Runtime) Name() string { return Name }
 
 // names is the shape of sandbox IDs and instance names, which become parts of paths.
-var names = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`) })
 
 // validate refuses what can't be enforced or would not be safe in a path.
 func validate(spec sandbox.Spec) error {
-	if !names.MatchString(spec.ID) || !names.MatchString(spec.Instance) {
+	if !names().MatchString(spec.ID) || !names().MatchString(spec.Instance) {
 		return fmt.Errorf("sandbox ID %q of instance %q: want lower-case letters, digits and \"-\"", spec.ID, spec.Instance)
 	}
 	if spec.Network != glovebox.NetworkNone && spec.Network != glovebox.NetworkPublic {

@@ -79,9 +79,12 @@ func writeFiles(dir string, files map[string]string) error {
 	return nil
 }
 
+// unmount ends the root. The writable part stays, so that the disk is as full as the step left it.
+func (l *layer) unmount() error { return unmount(l.root) }
+
 // close unmounts the root and removes the writable part. It may be called twice.
 func (l *layer) close() error {
-	if err := unmount(l.root); err != nil {
+	if err := l.unmount(); err != nil {
 		return err
 	}
 	return errors.Join(os.RemoveAll(l.dir), os.RemoveAll(filepath.Dir(l.root)))

@@ -28,6 +28,8 @@ type Sandbox struct {
 	sentry *sentry
 	// count numbers sentries and steps, so that a name is used once. Guarded by running.
 	count int
+	// last is the root of the step before, unmounted. Guarded by running.
+	last *layer
 
 	mu     sync.Mutex
 	closed bool
@@ -54,6 +56,9 @@ func (s *Sandbox) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.
 			return sandbox.Exit{}, err
 		}
 	}
+	if err := s.clear(); err != nil {
+		return sandbox.Exit{}, err
+	}
 	s.count++
 	name := fmt.Sprintf("step-%d", s.count)
 	l, err := newLayer(s.spec, step, name, s.files())
@@ -62,13 +67,26 @@ func (s *Sandbox) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.
 	}
 	r := &stepRun{sandbox: s, step: step, layer: l, name: name, dir: filepath.Join(s.spec.State, name)}
 	exit, err := r.run(ctx, stdout, stderr)
-	if closeErr := l.close(); closeErr != nil {
-		s.logger.Warn("a step's root was not removed", "step", step.Key, "error", closeErr)
+	s.last = l
+	if unmountErr := l.unmount(); unmountErr != nil {
+		s.logger.Warn("a step's root was not unmounted", "step", step.Key, "error", unmountErr)
 	}
 	if s.isClosed() {
 		return sandbox.Exit{}, errClosed
 	}
 	return exit, err
+}
+
+// clear removes the root of the step before, which gives its room on the disk to the next.
+func (s *Sandbox) clear() error {
+	if s.last == nil {
+		return nil
+	}
+	if err := s.last.close(); err != nil {
+		return fmt.Errorf("remove the root of the step before: %w", err)
+	}
+	s.last = nil
+	return nil
 }
 
 // files are those that every step sees whatever its image holds.

@@ -16,7 +16,7 @@ import (
 // Sweep kills and removes what sandboxes of an instance left: first the processes, by
 // their cgroups, then the mounts, then the networks.
 func (r *Runtime) Sweep(ctx context.Context, instance string) error {
-	if !names.MatchString(instance) {
+	if !names().MatchString(instance) {
 		return fmt.Errorf("sweep instance %q: not a name", instance)
 	}
 	var errs []error
