@@ -156,11 +156,17 @@ func (a *attempt) checkSecrets() error {
 	return nil
 }
 
+// slowest is how many bytes a second get through at least.
+const slowest = 32 << 10
+
 func (a *attempt) openLog(ctx context.Context) error {
 	batch, err := logs.NewBatch(ctx, logs.BatchOptions{
 		Path:   filepath.Join(a.dir, "spool"),
 		Logger: a.deps.Logger.With("job", a.lease.JobID),
 		Append: func(ctx context.Context, offset int64, records []byte) (int64, error) {
+			// A connection that the network forgot must not hold lines back for long, nor a slow one fail for ever.
+			ctx, cancel := context.WithTimeout(ctx, answerFor+time.Duration(len(records)/slowest)*time.Second)
+			defer cancel()
 			end, err := a.deps.Source.AppendLog(ctx, a.lease.LeaseRef, offset, records)
 			if err != nil && final(err) && !errors.Is(err, glovebox.ErrLeaseLost) {
 				err = fmt.Errorf("%w: %w", glovebox.ErrLeaseLost, err) // nothing will be taken any more

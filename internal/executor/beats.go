@@ -31,6 +31,8 @@ type beats struct {
 	// asked is set while the server wants the executor drained; changed is closed when that changes.
 	asked   bool
 	changed chan struct{}
+	// moved is closed when the leases that there can be news of become others.
+	moved chan struct{}
 	// stopClaim ends the claim that waits, if one does.
 	stopClaim context.CancelFunc
 }
@@ -43,10 +45,12 @@ type leaseKey struct {
 type heldLease struct {
 	ref    glovebox.LeaseRef
 	cancel context.CancelCauseFunc
+	// told is set when there is no news left to come: the attempt was stopped, or is about to end.
+	told bool
 }
 
 func newBeats(d *Daemon) *beats {
-	return &beats{d: d, wake: make(chan struct{}, 1), leases: map[leaseKey]*heldLease{}, changed: make(chan struct{})}
+	return &beats{d: d, wake: make(chan struct{}, 1), leases: map[leaseKey]*heldLease{}, changed: make(chan struct{}), moved: make(chan struct{})}
 }
 
 func keyOf(ref glovebox.LeaseRef) leaseKey { return leaseKey{ref.JobID, ref.Attempt} }
@@ -55,7 +59,8 @@ func keyOf(ref glovebox.LeaseRef) leaseKey { return leaseKey{ref.JobID, ref.Atte
 func (b *beats) hold(lease glovebox.Lease, cancel context.CancelCauseFunc) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.leases[keyOf(lease.LeaseRef)] = &heldLease{lease.LeaseRef, cancel}
+	b.leases[keyOf(lease.LeaseRef)] = &heldLease{ref: lease.LeaseRef, cancel: cancel}
+	b.move()
 	if ttl := time.Duration(lease.TTL); ttl > 0 && (b.ttl == 0 || ttl < b.ttl) {
 		b.ttl = ttl
 	}
@@ -67,6 +72,26 @@ func (b *beats) drop(ref glovebox.LeaseRef) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.leases, keyOf(ref))
+	b.move()
+}
+
+// move makes listen look at the leases anew.
+func (b *beats) move() {
+	close(b.moved)
+	b.moved = make(chan struct{})
+}
+
+// compose makes a beat with the leases that match, under the lock.
+func (b *beats) compose(match func(*heldLease) bool) glovebox.Beat {
+	cfg := b.d.cfg
+	beat := glovebox.Beat{Executor: cfg.Name, Version: cfg.Version, Labels: cfg.Labels, Runtimes: cfg.names(), Queues: cfg.Queues,
+		Slots: cfg.Slots, Draining: b.asked || b.d.isDraining(), Leases: []glovebox.LeaseRef{}}
+	for _, l := range b.leases {
+		if match(l) {
+			beat.Leases = append(beat.Leases, l.ref)
+		}
+	}
+	return beat
 }
 
 // add brings a remark along with the next heartbeat, which comes at once.
@@ -116,18 +141,14 @@ func (b *beats) interval() time.Duration {
 	return max(every, time.Millisecond)
 }
 
-// beat sends one heartbeat and does what the answer says.
+// beat sends one heartbeat and obeys the answer.
 func (b *beats) beat(ctx context.Context) {
 	b.sending.Lock()
 	defer b.sending.Unlock()
 	cfg := b.d.cfg
 	b.mu.Lock()
-	beat := glovebox.Beat{Executor: cfg.Name, Version: cfg.Version, Labels: cfg.Labels, Runtimes: cfg.names(), Queues: cfg.Queues,
-		Slots: cfg.Slots, Draining: b.asked || b.d.isDraining(), Events: b.events, Leases: []glovebox.LeaseRef{}}
-	for _, l := range b.leases {
-		beat.Leases = append(beat.Leases, l.ref)
-	}
-	b.events = nil
+	beat := b.compose(func(*heldLease) bool { return true })
+	beat.Events, b.events = b.events, nil
 	limit := 10 * time.Second
 	if b.ttl > 0 {
 		limit = min(limit, b.ttl/3)
@@ -136,15 +157,22 @@ func (b *beats) beat(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, max(limit, time.Second))
 	defer cancel()
 	reply, err := cfg.Source.Heartbeat(ctx, beat)
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if err != nil {
 		cfg.Metrics.beatFailed()
 		cfg.Logger.Warn("heartbeat", "error", err)
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		b.events = append(beat.Events, b.events...)
 		b.events = b.events[:min(len(b.events), maxEvents)]
 		return
 	}
+	b.obey(reply)
+}
+
+// obey does what an answer says.
+func (b *beats) obey(reply glovebox.BeatReply) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if reply.Drain != b.asked {
 		b.asked = reply.Drain
 		close(b.changed)
@@ -163,6 +191,12 @@ func (b *beats) beat(ctx context.Context) {
 			held.cancel(glovebox.ErrCanceled)
 		case glovebox.LeaseGone:
 			held.cancel(glovebox.ErrLeaseLost)
+		default:
+			continue
+		}
+		if !held.told {
+			held.told = true
+			b.move()
 		}
 	}
 }
@@ -197,8 +231,12 @@ func (b *beats) claiming(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // flush sends the remarks that wait, before a job's result ends its lease.
-func (b *beats) flush(ctx context.Context) {
+func (b *beats) flush(ctx context.Context, ref glovebox.LeaseRef) {
 	b.mu.Lock()
+	if held := b.leases[keyOf(ref)]; held != nil && !held.told {
+		held.told = true
+		b.move()
+	}
 	waiting := len(b.events) > 0
 	b.mu.Unlock()
 	if waiting {

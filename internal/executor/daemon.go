@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,8 @@ type Daemon struct {
 
 	draining  chan struct{}
 	drainOnce sync.Once
+	// scarce is set while the disk has too little room to claim; only claim uses it.
+	scarce bool
 }
 
 // NewDaemon checks the configuration.
@@ -62,6 +65,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	beating, stopBeats := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { d.beats.run(beating) })
+	if source, ok := d.cfg.Source.(waiter); ok {
+		background.Go(func() { d.beats.listen(beating, source) })
+	}
 
 	claiming, stopClaims := context.WithCancel(ctx)
 	background.Go(func() {
@@ -136,15 +142,21 @@ func (d *Daemon) claim(ctx context.Context, jobs *jobSet) {
 			}
 			continue
 		}
+		if !d.room(ctx, &free) {
+			continue
+		}
 		wait := d.cfg.ClaimWait
 		if ahead {
 			wait = 0
 		}
 		call, cancel := d.beats.claiming(ctx)
-		leases, err := d.cfg.Source.Claim(call, glovebox.Offer{
+		begun := time.Now()
+		limited, over := context.WithTimeout(call, wait+answerFor)
+		leases, err := d.cfg.Source.Claim(limited, glovebox.Offer{
 			Executor: d.cfg.Name, Queues: d.cfg.Queues, Labels: d.cfg.Labels, Runtimes: d.cfg.names(),
 			Max: n, Free: free, HostImage: d.cfg.AllowHostImage, Wait: glovebox.Duration(wait),
 		})
+		over()
 		asked := call.Err() != nil
 		cancel()
 		if err != nil {
@@ -159,8 +171,9 @@ func (d *Daemon) claim(ctx context.Context, jobs *jobSet) {
 		for _, lease := range leases {
 			d.start(jobs, lease)
 		}
-		if ahead && len(leases) == 0 {
-			pause(ctx, d.cfg.PollAhead, changed)
+		if len(leases) == 0 {
+			// Jobs to prepare ahead are asked for without waiting; and who answers early, against what was asked, does so again.
+			pause(ctx, d.cfg.PollAhead-time.Since(begun), changed)
 		}
 	}
 }
@@ -177,7 +190,9 @@ func (d *Daemon) start(jobs *jobSet, lease glovebox.Lease) {
 	jobs.group.Go(func() {
 		defer cancel(nil)
 		defer stop()
-		result := run(ctx, d.cfg.Deps, lease, func(ctx context.Context) error { return d.capacity.admit(ctx, seat) })
+		deps := d.cfg.Deps
+		deps.stop = jobs.ctx
+		result := run(ctx, deps, lease, func(ctx context.Context) error { return d.capacity.admit(ctx, seat) })
 		d.beats.drop(lease.LeaseRef)
 		d.capacity.remove(seat)
 		d.cfg.Metrics.load(d.capacity.load(), d.cfg.Slots)

@@ -23,14 +23,15 @@ type artifact struct {
 const (
 	collectFor  = 10 * time.Minute
 	closeFor    = 30 * time.Second
-	shutdownFor = 10 * time.Second
+	shutdownFor = 5 * time.Second
 )
 
 // collect reads back what the steps left: the diff and the outputs.
 func (a *attempt) collect(ctx context.Context) error {
 	ctx, span := a.deps.Tracer.Start(ctx, "collect")
 	defer span.End()
-	ctx, cancel := context.WithTimeout(ctx, collectFor)
+	// A tree can be made to be read slowly: another attempt would take as long.
+	ctx, cancel := context.WithTimeoutCause(ctx, collectFor, &stepFault{fmt.Sprintf("reading the diff and the outputs took longer than %s", collectFor)})
 	defer cancel()
 	if err := a.sandbox.Sync(ctx); err != nil {
 		return fmt.Errorf("sync sandbox: %w", err)
@@ -86,6 +87,11 @@ func (a *attempt) deliver(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	// An executor that is told to stop may be delivering already.
+	defer context.AfterFunc(a.deps.stop, func() {
+		pause(ctx, shutdownFor, nil)
+		cancel()
+	})()
 	log := a.deps.Logger.With("job", a.lease.JobID, "attempt", a.lease.Attempt)
 	if limit == 0 {
 		a.artifacts = nil
@@ -107,8 +113,12 @@ func (a *attempt) deliver(ctx context.Context) {
 	if limit == 0 {
 		return
 	}
-	a.deps.Flush(ctx)
-	err := a.retry(ctx, "complete", func(ctx context.Context) error { return a.deps.Source.Complete(ctx, a.lease.LeaseRef, a.result) })
+	a.deps.Flush(ctx, a.lease.LeaseRef)
+	err := a.retry(ctx, "complete", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, answerFor)
+		defer cancel()
+		return a.deps.Source.Complete(ctx, a.lease.LeaseRef, a.result)
+	})
 	if err != nil {
 		log.Error("report result", "state", a.result.State, "error", err)
 		a.deps.Metrics.undelivered()

@@ -62,8 +62,12 @@ type Deps struct {
 	Outputs workspace.OutputLimits
 	// Event is told remarks for the job's timeline; it must not block. May be nil.
 	Event func(glovebox.JobEvent)
-	// Flush delivers the remarks that Event was told, as well as it can. May be nil.
-	Flush   func(context.Context)
+	// Flush delivers the remarks that Event was told, as well as it can; the attempt's result is next. May be nil.
+	Flush func(context.Context, glovebox.LeaseRef)
+	// FreeDisk measures the free disk where a folder is; it asks the system when nil.
+	FreeDisk func(dir string) (glovebox.Size, error)
+	// stop ends when nobody wants to wait for an executor any longer; nil for never.
+	stop    context.Context
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics *Metrics
@@ -93,7 +97,13 @@ func (d Deps) withDefaults() Deps {
 		d.Transports = []string{"https", "http", "ssh", "git", "file"}
 	}
 	if d.Flush == nil {
-		d.Flush = func(context.Context) {}
+		d.Flush = func(context.Context, glovebox.LeaseRef) {}
+	}
+	if d.FreeDisk == nil {
+		d.FreeDisk = freeDisk
+	}
+	if d.stop == nil {
+		d.stop = context.Background()
 	}
 	if d.Wait == nil {
 		d.Wait = backOff

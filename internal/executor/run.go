@@ -41,6 +41,12 @@ func run(ctx context.Context, deps Deps, lease glovebox.Lease, gate func(context
 	if err == nil && context.Cause(ctx) == nil {
 		err = a.collect(ctx)
 	}
+	if host := a.checkHost(); host != nil && context.Cause(ctx) == nil {
+		if err != nil {
+			host = fmt.Errorf("%w: %w", host, err)
+		}
+		err = host
+	}
 	a.conclude(ctx, err)
 	a.close()
 	a.deliver(ctx)
@@ -68,7 +74,7 @@ func (a *attempt) conclude(ctx context.Context, err error) {
 		r.State, r.Reason = glovebox.StateFailed, glovebox.ReasonTimedOut
 	case cause != nil:
 		r.State, r.Reason = glovebox.StateCanceled, glovebox.ReasonCanceled
-	case errors.As(err, &fault):
+	case errors.As(err, &fault) && !errors.Is(err, errHostFull):
 		if r.State == "" || r.State == glovebox.StateCompleted {
 			r.State, r.Reason = glovebox.StateFailed, fault.Error()
 		}
