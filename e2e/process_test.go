@@ -1,0 +1,397 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/glovebox-dev/glovebox"
+	"github.com/glovebox-dev/glovebox/api"
+	"github.com/glovebox-dev/glovebox/internal/logs"
+	"github.com/glovebox-dev/glovebox/internal/testenv"
+)
+
+// lab is a server with its data folder and its address, and whatever else a test starts, each a
+// process of its own.
+type lab struct {
+	*testing.T
+	dir, program, runtime string
+	leaseTTL              time.Duration
+	// addr is the server's, the same after each start.
+	addr   string
+	server *process
+	client *api.Client
+}
+
+const (
+	adminToken = "the-admin-token-of-these-tests"
+	// shortLease is a lease that tests let run out.
+	shortLease = 5 * time.Second
+)
+
+// newLab makes a lab for the fake runtime with the test binary, or for gVisor with the real one.
+func newLab(t *testing.T, runtime string) *lab {
+	t.Helper()
+	l := &lab{T: t, dir: t.TempDir(), runtime: runtime, leaseTTL: time.Minute, addr: "127.0.0.1:0"}
+	var err error
+	if runtime == "gvisor" {
+		testenv.Root(t)
+		l.program = testenv.Gvisor(t)
+	} else if l.program, err = exec.LookPath("glovebox"); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// process is a started glovebox. Its stderr is kept, and shown when the test fails.
+type process struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	out   lockedBuffer
+	log   lockedBuffer
+	ended chan struct{}
+}
+
+// start starts glovebox with args; env is added to an environment of the lab's own.
+func (l *lab) start(env []string, args ...string) *process {
+	l.Helper()
+	p := &process{t: l.T, cmd: exec.Command(l.program, args...), ended: make(chan struct{})}
+	p.cmd.Args[0] = "glovebox"
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + l.dir}, env...)
+	p.cmd.Dir = l.dir
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	// A test binary that dies leaves no process behind.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		l.Fatal(err)
+	}
+	go func() { defer close(p.ended); _ = p.cmd.Wait() }()
+	l.Cleanup(func() {
+		p.kill()
+		if l.Failed() {
+			l.Logf("[%s]\n%s%s", strings.Join(args, " "), p.out.String(), p.log.String())
+		}
+	})
+	return p
+}
+
+// kill ends the process by SIGKILL.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// exits wants the process to end by itself with that code, in time.
+func (p *process) exits(code int, within time.Duration) {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+		if got := p.cmd.ProcessState.ExitCode(); got != code {
+			p.t.Fatalf("exit code %d, want %d", got, code)
+		}
+	case <-time.After(within):
+		p.t.Fatalf("did not end within %v", within)
+	}
+}
+
+var answers = regexp.MustCompile(`"server answers","url":"http://([^"]*)"`)
+
+// serve starts the server, and returns when it answers.
+func (l *lab) serve() {
+	l.Helper()
+	l.server = l.start([]string{"GLOVEBOX_ADMIN_TOKEN=" + adminToken}, "server", "--log-format", "json",
+		"--data", filepath.Join(l.dir, "server"), "--listen", l.addr, "--lease-ttl", l.leaseTTL.String())
+	var found []string
+	l.until("the server answers", func() bool {
+		found = answers.FindStringSubmatch(l.server.log.String())
+		return found != nil
+	})
+	l.addr = found[1]
+	l.client = l.connect(l.addr)
+}
+
+// connect makes an admin's client of the server at addr.
+func (l *lab) connect(addr string) *api.Client {
+	l.Helper()
+	client, err := api.NewClient("http://"+addr, adminToken)
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(client.CloseIdle)
+	return client
+}
+
+// execute starts an executor with one slot that reaches the server at addr.
+func (l *lab) execute(name, addr string, args ...string) *process {
+	l.Helper()
+	token, err := l.client.CreateToken(l.Context(), api.CreateToken{Name: name, Kind: glovebox.TokenExecutor, Executor: name})
+	if err != nil {
+		l.Fatal(err)
+	}
+	return l.start([]string{"GLOVEBOX_EXECUTOR_TOKEN=" + token.Secret}, append([]string{"executor", "run", "--log-format", "json", "--name", name,
+		"--server", "http://" + addr, "--runtime", l.runtime, "--slots", "1", "--ahead", "0", "--data", filepath.Join(l.dir, name), "--allow-host-image"}, args...)...)
+}
+
+// counting is a job that prints n numbered lines, one each pause, and leaves an output behind.
+func (l *lab) counting(n int, pause time.Duration) glovebox.JobSpec {
+	var script strings.Builder
+	if l.runtime == "fake" {
+		for i := range n {
+			fmt.Fprintf(&script, "echo line %d\nsleep %v\n", i+1, pause)
+		}
+		script.WriteString("mkdir report\nwrite report/end.txt done\n")
+	} else {
+		fmt.Fprintf(&script, "i=0; while [ $i -lt %d ]; do i=$((i+1)); echo line $i; sleep %v; done\nmkdir report; echo done > report/end.txt\n", n, pause.Seconds())
+	}
+	return l.job(script.String())
+}
+
+// job is a job of one step with the outputs report/*.
+func (l *lab) job(script string) glovebox.JobSpec {
+	return glovebox.JobSpec{
+		Steps: []glovebox.Step{{Key: "count", Image: "host", Run: script}}, Network: glovebox.NetworkNone,
+		Limits: glovebox.Limits{Memory: 256 << 20, Disk: 64 << 20, CPUs: 1}, Outputs: []string{"report/*"},
+	}
+}
+
+func (l *lab) submit(spec glovebox.JobSpec) string {
+	l.Helper()
+	job, err := l.client.SubmitJob(l.Context(), spec)
+	if err != nil {
+		l.Fatal(err)
+	}
+	return job.ID
+}
+
+// until polls until done, for as long as tests are patient.
+func (l *lab) until(what string, done func() bool) {
+	l.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			l.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// reaches waits until the job's log of that attempt has n lines.
+func (l *lab) reaches(id string, attempt, n int) {
+	l.Helper()
+	l.until(fmt.Sprintf("job %s prints line %d in attempt %d", id, n, attempt), func() bool { return len(l.lines(id, attempt)) >= n })
+}
+
+// lines returns what the job's steps printed in one attempt, or nothing when the server can't say.
+func (l *lab) lines(id string, attempt int) []string {
+	l.Helper()
+	in, err := l.client.JobLog(l.Context(), id, api.LogQuery{Attempt: attempt})
+	if err != nil {
+		return nil
+	}
+	defer in.Close()
+	var lines []string
+	for scan := bufio.NewScanner(in); scan.Scan(); {
+		record, err := logs.Decode(scan.Bytes())
+		if err != nil {
+			l.Fatal(err)
+		}
+		if record.Stream != glovebox.StreamSystem {
+			lines = append(lines, record.Text)
+		}
+	}
+	return lines
+}
+
+// ends waits until the job is over.
+func (l *lab) ends(id string) glovebox.Job {
+	l.Helper()
+	var job glovebox.Job
+	l.until("job "+id+" ends", func() bool {
+		got, err := l.client.Job(l.Context(), id)
+		if err == nil {
+			job = got
+		}
+		return err == nil && got.State.Final()
+	})
+	return job
+}
+
+// completes waits for the job's end and wants it completed in that attempt, with n lines, each once and in
+// order, with its output, and with one accepted result.
+func (l *lab) completes(id string, attempt, n int) {
+	l.Helper()
+	job := l.ends(id)
+	if job.State != glovebox.StateCompleted || job.Attempt != attempt {
+		l.Errorf("job is %s (%s) after attempt %d, want completed after %d\n%s", job.State, job.Reason, job.Attempt, attempt, timeline(job))
+	}
+	lines := l.lines(id, attempt)
+	for i := range max(n, len(lines)) {
+		want, got := fmt.Sprintf("line %d", i+1), "nothing"
+		if i < len(lines) {
+			got = lines[i]
+		}
+		if i >= n || got != want {
+			l.Errorf("log has %d lines, want %d: at %d is %q, want %q", len(lines), n, i+1, got, want)
+			break
+		}
+	}
+	if kinds := count(job, glovebox.EventFinished); kinds != 1 {
+		l.Errorf("%d results were accepted\n%s", kinds, timeline(job))
+	}
+	output, err := l.client.JobOutput(l.Context(), id, "report/end.txt")
+	if err != nil {
+		l.Errorf("output: %v", err)
+		return
+	}
+	defer output.Close()
+	if text, err := io.ReadAll(output); err != nil || string(text) != "done\n" {
+		l.Errorf("output is %q, %v", text, err)
+	}
+}
+
+// count counts a job's events of a kind.
+func count(job glovebox.Job, kind string) (n int) {
+	for _, e := range job.Timeline {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func timeline(job glovebox.Job) string {
+	text, _ := json.MarshalIndent(job.Timeline, "", "  ")
+	return string(text)
+}
+
+// together runs tests at once, since they mostly wait.
+func together(t *testing.T, tests map[string]func(t *testing.T)) {
+	var all sync.WaitGroup
+	for name, test := range tests {
+		all.Go(func() { t.Run(name, test) })
+	}
+	all.Wait()
+}
+
+// traces finds what a lab's sandboxes have on the host: processes and mounts that name its folder, loop
+// devices of files in it, and all that bears the name of one of its instances.
+func (l *lab) traces(instances ...string) []string {
+	l.Helper()
+	var found []string
+	note := func(kind, what string) { found = append(found, kind+" "+what) }
+	for pid, cmdline := range l.sandboxes() {
+		note("process", pid+" "+cmdline)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		l.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, l.dir) {
+			note("mount", strings.TrimSpace(line))
+		}
+	}
+	loops, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, path := range loops {
+		if file, err := os.ReadFile(path); err == nil && bytes.HasPrefix(file, []byte(l.dir)) {
+			note("loop device", path)
+		}
+	}
+	for _, instance := range instances {
+		for _, pattern := range []string{"/sys/fs/cgroup/glovebox/" + instance, "/sys/fs/cgroup/*/glovebox/" + instance, "/run/netns/*~" + instance + "~*"} {
+			match, _ := filepath.Glob(pattern)
+			for _, m := range match {
+				note("left", m)
+			}
+		}
+		aliases, _ := filepath.Glob("/sys/class/net/*/ifalias")
+		for _, path := range aliases {
+			if alias, err := os.ReadFile(path); err == nil && strings.Contains(string(alias), instance) {
+				note("interface", path)
+			}
+		}
+	}
+	return found
+}
+
+// sandboxes are the processes, by id, whose command line names the lab's folder, but for those that the test started.
+func (l *lab) sandboxes() map[string]string {
+	found := map[string]string{}
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range all {
+		cmdline, err := os.ReadFile(path)
+		if err == nil && bytes.Contains(cmdline, []byte(l.dir)) && !bytes.HasPrefix(cmdline, []byte("glovebox\x00")) {
+			found[filepath.Base(filepath.Dir(path))] = string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
+		}
+	}
+	return found
+}
+
+var cgroupPath = regexp.MustCompile(`/glovebox/([^/\s]+)/`)
+
+// instances are the names that the lab's running sandboxes bear.
+func (l *lab) instances() []string {
+	l.Helper()
+	var names []string
+	for pid := range l.sandboxes() {
+		text, err := os.ReadFile("/proc/" + pid + "/cgroup")
+		if m := cgroupPath.FindSubmatch(text); err == nil && m != nil {
+			names = append(names, string(m[1]))
+		}
+	}
+	if len(names) == 0 {
+		l.Fatal("no sandbox runs")
+	}
+	return names
+}
+
+// leavesNothing wants no trace of sandboxes, soon.
+func (l *lab) leavesNothing(instances ...string) {
+	l.Helper()
+	if l.runtime == "fake" {
+		return
+	}
+	var left []string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if left = l.traces(instances...); len(left) == 0 {
+			return
+		}
+	}
+	l.Errorf("left behind:\n%s", strings.Join(left, "\n"))
+}
+
+// hasNoJobFolders wants an executor's folder of running jobs to be empty.
+func (l *lab) hasNoJobFolders(executor string) {
+	l.Helper()
+	dir := filepath.Join(l.dir, executor, "executor", executor, "jobs")
+	l.until("folder of jobs is empty", func() bool {
+		entries, err := os.ReadDir(dir)
+		return errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0
+	})
+}
+
+// holdsNoRun wants no folder of a "glovebox run" in the lab's data.
+func (l *lab) holdsNoRun() {
+	l.Helper()
+	entries, err := os.ReadDir(filepath.Join(l.dir, "data", "run"))
+	if err != nil || len(entries) > 0 {
+		l.Errorf("folders of runs are left: %v, %v", entries, err)
+	}
+}
