@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,8 @@ import (
 const (
 	maxIgnoreFile  = 1 << 20
 	maxIgnoreTotal = 16 << 20
+	// ignoreFor is for how long git may match them: some patterns take exponential time.
+	ignoreFor = 30 * time.Second
 )
 
 // ignored returns which of the untracked paths the tree's .gitignore files exclude. Git reads
@@ -50,6 +53,8 @@ func (w *Workspace) ignored(ctx context.Context, rules []found, paths []string, 
 	opts.Stdin = strings.NewReader("./" + strings.Join(paths, "\x00./") + "\x00")
 	var out bytes.Buffer
 	opts.Stdout = &out
+	ctx, cancel := context.WithTimeoutCause(ctx, w.ignoreFor, &Fault{fmt.Sprintf("the .gitignore files take longer than %s to match", w.ignoreFor)})
+	defer cancel()
 	err := git.Run(ctx, opts, "check-ignore", "-z", "--stdin", "--no-index")
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) { // 1: none is ignored

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -35,11 +33,14 @@ func (w *Workspace) Outputs(ctx context.Context, globs []string, limits OutputLi
 	if limits.Bytes == 0 {
 		limits.Bytes = 4 << 30
 	}
-	globs = slices.Clone(globs)
-	for i, g := range globs {
-		if globs[i] = strings.TrimPrefix(g, "./"); !doublestar.ValidatePattern(globs[i]) {
-			return nil, nil, fmt.Errorf("collect outputs: %q is not a valid pattern", g)
+	for _, g := range globs {
+		if !doublestar.ValidatePattern(g) {
+			return nil, nil, &Fault{fmt.Sprintf("the output %s is not a valid pattern", shown(g))}
 		}
+	}
+	patterns, from, err := expandAll(globs)
+	if err != nil {
+		return nil, nil, err
 	}
 	if err := w.intact(); err != nil {
 		return nil, nil, err
@@ -49,9 +50,10 @@ func (w *Workspace) Outputs(ctx context.Context, globs []string, limits OutputLi
 	var total int64
 	err = w.walk(ctx, &r, nil, func(f found) error {
 		hit := false
-		for i, g := range globs {
-			if doublestar.MatchUnvalidated(g, f.path) {
-				hit, hits[i] = true, hits[i]+1
+		for i, p := range patterns {
+			if doublestar.MatchUnvalidated(p, f.path) {
+				hit = true
+				hits[from[i]]++
 			}
 		}
 		switch {

@@ -71,6 +71,8 @@ type Workspace struct {
 	laid   time.Time
 	stamps []stamp
 	files  map[string]brought
+	// ignoreFor is the constant, but for tests.
+	ignoreFor time.Duration
 }
 
 // Prepare lays out a workspace. After an error the caller removes Root's content and GitDir.
@@ -79,7 +81,7 @@ func Prepare(ctx context.Context, opts Options) (*Workspace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open workspace: %w", err)
 	}
-	w := &Workspace{Root: opts.Root, GitDir: opts.GitDir, root: root, files: map[string]brought{}}
+	w := &Workspace{Root: opts.Root, GitDir: opts.GitDir, root: root, files: map[string]brought{}, ignoreFor: ignoreFor}
 	if err := w.prepare(ctx, opts); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
