@@ -29,6 +29,9 @@ type JobSpec struct {
 	Outputs []string `json:"outputs,omitempty"`
 	// Attempts is how often the job may be tried when Glovebox itself fails; 3 when zero.
 	Attempts int `json:"attempts,omitempty"`
+	// Trace is the W3C traceparent that the job's spans join ("00-…-…-01"). A server fills it in
+	// at submission, so that one trace follows the job to its result; a producer may bring its own.
+	Trace string `json:"trace,omitempty"`
 }
 
 // Repo names a repository and a revision of it.

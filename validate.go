@@ -42,6 +42,7 @@ var (
 	queueShape   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) })
 	runtimeShape = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`) })
 	envShape     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,254}$`) })
+	traceShape   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`) })
 	commitShape  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`) })
 )
 
@@ -111,6 +112,7 @@ func (v *validator) checkHead(s JobSpec) {
 	v.check(s.Queue == "" || queueShape().MatchString(s.Queue), "queue",
 		"want up to 64 letters, digits, '-', '_' and '.', beginning with a letter or digit")
 	v.check(s.Priority >= -maxPriorities && s.Priority <= maxPriorities, "priority", "want -100 to 100, not %d", s.Priority)
+	v.check(s.Trace == "" || traceShape().MatchString(s.Trace), "trace", "want a W3C traceparent such as 00-<32 hex digits>-<16 hex digits>-01")
 	v.check(s.Attempts >= 0 && s.Attempts <= MaxAttempts, "attempts", "want 1 to %d, not %d", MaxAttempts, s.Attempts)
 	v.check(s.Runtime == "" || runtimeShape().MatchString(s.Runtime), "runtime", "want a runtime's name such as gvisor or docker")
 	v.check(s.Network == "" || s.Network == NetworkPublic || s.Network == NetworkNone, "network",

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/glovebox-dev/glovebox"
@@ -24,6 +25,7 @@ func Run(ctx context.Context, deps Deps, lease glovebox.Lease) glovebox.Result {
 // run is Run with a gate before the sandbox: a job that is prepared ahead waits there for its slot.
 func run(ctx context.Context, deps Deps, lease glovebox.Lease, gate func(context.Context) error) glovebox.Result {
 	deps = deps.withDefaults()
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": lease.Job.Trace})
 	ctx, span := deps.Tracer.Start(ctx, "job", trace.WithAttributes(
 		attribute.String("job", lease.JobID), attribute.Int("attempt", lease.Attempt), attribute.String("tenant", lease.Job.Tenant)))
 	defer span.End()

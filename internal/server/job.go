@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/api"
 	"github.com/glovebox-dev/glovebox/internal/queue"
@@ -36,6 +38,9 @@ func (s *Server) submitFor(ctx context.Context, user glovebox.Token, tenant stri
 		}
 		spec.Repo = &repo
 	}
+	if spec.Trace == "" {
+		spec.Trace = traceparent(ctx)
+	}
 	job, err := s.Queue.Submit(ctx, tenant, "user:"+user.Name, spec)
 	if err != nil {
 		return glovebox.Job{}, err
@@ -43,6 +48,13 @@ func (s *Server) submitFor(ctx context.Context, user glovebox.Token, tenant stri
 	s.Metrics.submitted.WithLabelValues(job.Queue).Inc()
 	s.Logger.Info("job submitted", "job", job.ID, "tenant", tenant, "queue", job.Queue, "by", user.Name)
 	return job, nil
+}
+
+// traceparent is the span of ctx as the header of the same name; empty without one.
+func traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier.Get("traceparent")
 }
 
 // refuseSecrets refuses jobs that name secrets: this server has none to give.
