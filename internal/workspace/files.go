@@ -54,19 +54,21 @@ func (w *Workspace) writeFile(name string, content []byte, mode os.FileMode) err
 	if err == nil {
 		err = f.Chmod(mode)
 	}
-	w.files[name] = brought{executable: mode&0o100 != 0, sum: sha256.Sum256(content)}
+	w.files[name] = brought{executable: mode&0o100 != 0, size: uint64(len(content)), sum: sha256.Sum256(content)}
 	return errors.Join(err, f.Close())
 }
 
 // brought is what a file that the job brought along was written as.
 type brought struct {
 	executable bool
+	size       uint64
 	sum        [sha256.Size]byte
 }
 
 // unchanged reports whether a file is still as it was brought along.
 func (w *Workspace) unchanged(b brought, f found) bool {
-	if !f.regular() || f.executable() != b.executable {
+	// A file with holes may be far larger than the disk: it is not read to learn that it has grown.
+	if !f.regular() || f.executable() != b.executable || f.size != b.size {
 		return false
 	}
 	file, err := w.open(f.path)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/glovebox-dev/glovebox"
+	"github.com/glovebox-dev/glovebox/internal/disk"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
 )
 
@@ -101,7 +102,7 @@ func (b *box) dismantle() {
 func (b *box) nextRoot(lower string) (*root, error) {
 	if b.last != nil {
 		// What can't be removed is gone with the job's disk.
-		_ = os.RemoveAll(b.last.dir)
+		_ = disk.Clear(b.last.dir)
 		b.last = nil
 	}
 	b.steps++

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/glovebox-dev/glovebox/internal/disk"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
 )
 
@@ -87,7 +88,7 @@ func (l *layer) close() error {
 	if err := l.unmount(); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(l.dir), os.RemoveAll(filepath.Dir(l.root)))
+	return errors.Join(disk.Clear(l.dir), os.RemoveAll(filepath.Dir(l.root)))
 }
 
 // unmount takes away whatever is mounted at path, at once.

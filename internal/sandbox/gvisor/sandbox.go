@@ -56,9 +56,7 @@ func (s *Sandbox) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.
 			return sandbox.Exit{}, err
 		}
 	}
-	if err := s.clear(); err != nil {
-		return sandbox.Exit{}, err
-	}
+	s.clear()
 	s.count++
 	name := fmt.Sprintf("step-%d", s.count)
 	l, err := newLayer(s.spec, step, name, s.files())
@@ -78,15 +76,15 @@ func (s *Sandbox) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.
 }
 
 // clear removes the root of the step before, which gives its room on the disk to the next.
-func (s *Sandbox) clear() error {
+// What can't be removed is gone with the job's disk.
+func (s *Sandbox) clear() {
 	if s.last == nil {
-		return nil
+		return
 	}
 	if err := s.last.close(); err != nil {
-		return fmt.Errorf("remove the root of the step before: %w", err)
+		s.logger.Warn("the root of the step before was not removed", "error", err)
 	}
 	s.last = nil
-	return nil
 }
 
 // files are those that every step sees whatever its image holds.
