@@ -13,7 +13,11 @@ import (
 )
 
 func main() {
-	if strings.HasPrefix(filepath.Base(os.Args[0]), "runsc") || os.Args[0] == "/proc/self/exe" {
+	name := filepath.Base(os.Args[0])
+	if strings.HasPrefix(name, "runsc") || os.Args[0] == "/proc/self/exe" {
+		if name == "runsc-gofer" || name == "runsc-sandbox" {
+			useSeccompPrograms()
+		}
 		maincli.Main()
 		return
 	}
