@@ -1,10 +1,15 @@
 package e2e
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/glovebox-dev/glovebox"
 )
@@ -21,6 +26,7 @@ func TestCrashGvisor(t *testing.T) {
 	together(t, map[string]func(t *testing.T){
 		"interrupted run": interruptedRun,
 		"killed run":      killedRun,
+		"full disk":       fullDisk,
 	})
 }
 
@@ -29,15 +35,15 @@ func crashes(t *testing.T, runtime string) {
 		return func(t *testing.T) { test(newLab(t, runtime)) }
 	}
 	together(t, map[string]func(*testing.T){
-		"server killed, job goes on":    with(killedServer),
-		"server killed, job ends":       with(killedServerAtEnd),
-		"executor killed":               with(killedExecutor),
-		"drained":                       with(drained),
-		"stopped":                       with(stopped),
-		"stopped while server is away":  with(stoppedAlone),
-		"canceled":                      with(canceled),
-		"server stopped in good order":  with(stoppedServer),
-		"canceled while server is away": with(canceledLate),
+		"server killed while job goes on": with(killedServer),
+		"server killed while job ends":    with(killedServerAtEnd),
+		"executor killed":                 with(killedExecutor),
+		"drained":                         with(drained),
+		"stopped":                         with(stopped),
+		"stopped while server is away":    with(stoppedAlone),
+		"canceled":                        with(canceled),
+		"server stopped in good order":    with(stoppedServer),
+		"canceled while server is away":   with(canceledLate),
 	})
 }
 
@@ -208,6 +214,41 @@ func canceledLate(l *lab) {
 	}
 	if job := l.ends(id); job.State != glovebox.StateCanceled || job.Attempt != 1 {
 		l.Errorf("job is %s\n%s", job.State, timeline(job))
+	}
+	l.leavesNothing()
+}
+
+// fullDisk: an executor whose disk others fill claims nothing, and no job is blamed for it.
+func fullDisk(t *testing.T) {
+	l := newLab(t, "gvisor")
+	data := filepath.Join(l.dir, "one")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		l.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", data, "tmpfs", 0, "size=400m"); err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(func() { _ = unix.Unmount(data, unix.MNT_DETACH) })
+	l.serve()
+	executor := l.execute("one", l.addr)
+	running := l.submit(l.counting(60, 50*time.Millisecond))
+	l.reaches(running, 1, 5)
+	ballast := filepath.Join(data, "ballast")
+	filling := exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=1M")
+	_ = filling.Run() // until there is no room left
+	l.until("the executor notices", func() bool { return strings.Contains(executor.log.String(), "disk is full: no jobs are claimed") })
+	job, err := l.client.Job(l.Context(), running)
+	if err != nil || job.State != glovebox.StateQueued || !strings.Contains(job.Reason, "disk is full") && !strings.Contains(job.Reason, "no space left") {
+		l.Errorf("the job is %s (%s), %v\n%s", job.State, job.Reason, err, timeline(job))
+	}
+	if err := os.Remove(ballast); err != nil {
+		l.Fatal(err)
+	}
+	l.completes(running, 2, 60)
+	executor.signal(syscall.SIGTERM)
+	executor.exits(0, patience)
+	if err := unix.Unmount(data, 0); err != nil {
+		l.Errorf("something still uses the executor's folder: %v", err)
 	}
 	l.leavesNothing()
 }

@@ -22,6 +22,9 @@ import (
 	"github.com/glovebox-dev/glovebox/internal/workspace"
 )
 
+// overlayMarks are what overlayfs takes for its own in the paths of layers.
+const overlayMarks = `,:\`
+
 // defaultRuntime is the runtime of jobs that name none where nothing else was chosen.
 const defaultRuntime = "gvisor"
 
@@ -69,6 +72,11 @@ func (a *app) executorDeps(s executorSettings, inst *instance) (executor.Deps, [
 		Runtimes: map[string]sandbox.Runtime{}, DefaultRuntime: s.runtimes[0], MakeDisk: makeDisk,
 		Dir: filepath.Join(inst.dir, "jobs"), Instance: inst.name, AllowHostImage: s.hostImage,
 		CPUs: float64(runtime.NumCPU()), Logger: a.log, Tracer: s.tracer.Tracer("glovebox"),
+	}
+	for _, dir := range []string{s.data, inst.dir} {
+		if strings.ContainsAny(dir, overlayMarks) {
+			return deps, nil, withHint(usageErrorf(`data folder %s: its path holds one of , : \, so that no sandbox's root can be mounted from it`, visible(dir)), "name another by --data")
+		}
 	}
 	var list []sandbox.Runtime
 	var engine image.Engine

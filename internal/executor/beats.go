@@ -31,6 +31,8 @@ type beats struct {
 	// asked is set while the server wants the executor drained; changed is closed when that changes.
 	asked   bool
 	changed chan struct{}
+	// failures counts the beats in a row that did not get through; guarded by sending.
+	failures int
 	// moved is closed when the leases that there can be news of become others.
 	moved chan struct{}
 	// stopClaim ends the claim that waits, if one does.
@@ -159,12 +161,19 @@ func (b *beats) beat(ctx context.Context) {
 	reply, err := cfg.Source.Heartbeat(ctx, beat)
 	if err != nil {
 		cfg.Metrics.beatFailed()
-		cfg.Logger.Warn("heartbeat", "error", err)
+		// An outage of hours takes a few lines.
+		if b.failures++; b.failures&(b.failures-1) == 0 {
+			cfg.Logger.Warn("heartbeat", "error", err, "try", b.failures)
+		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.events = append(beat.Events, b.events...)
 		b.events = b.events[:min(len(b.events), maxEvents)]
 		return
+	}
+	if b.failures > 0 {
+		cfg.Logger.Info("the server answers again", "failed heartbeats", b.failures)
+		b.failures = 0
 	}
 	b.obey(reply)
 }
