@@ -273,16 +273,14 @@ func (x *extraction) setTimes() error {
 // link there would lead the mount elsewhere.
 func (x *extraction) finish() error {
 	x.forget()
-	for _, name := range []string{"proc", "sys", "dev", "work"} {
-		if kept, err := x.clear(x.root, name, true); err != nil {
+	for _, name := range []string{"proc", "sys", "dev", "work", "tmp"} {
+		if _, err := x.clear(x.root, name, true); err != nil {
 			return err
-		} else if !kept {
-			if err := os.Mkdir(filepath.Join(x.path, name), 0o755); err != nil {
-				return err
-			}
 		}
 	}
-	for name, mode := range map[string]os.FileMode{"etc": 0o755, "root": 0o700, "tmp": os.ModeSticky | 0o777} {
+	for name, mode := range map[string]os.FileMode{
+		"proc": 0o755, "sys": 0o755, "dev": 0o755, "work": 0o755, "etc": 0o755, "root": 0o700, "tmp": os.ModeSticky | 0o777,
+	} {
 		err := os.Mkdir(filepath.Join(x.path, name), 0o755)
 		if errors.Is(err, os.ErrExist) {
 			continue

@@ -152,7 +152,7 @@ func TestUnpack(t *testing.T) {
 		"begins with a dash":    {layers: [][]byte{layer(t, file("-rf", "1"))}, want: "-rf"},
 		"deep":                  {layers: [][]byte{layer(t, file(strings.Repeat("d/", 300)+"f", "1"))}, err: "nested"},
 		"deep by links":         {layers: [][]byte{layer(t, dir(strings.Repeat("d/", 200)), symlink("l", strings.Repeat("d/", 200)), dir("l/"+strings.Repeat("e/", 100)), file("l/"+strings.Repeat("e/", 100)+"f", "1"))}, err: "nested"},
-		"mount points are real": {layers: [][]byte{layer(t, symlink("work", "../outside"), symlink("proc", "/etc"), file("dev", "x"))}, want: ""},
+		"mount points are real": {layers: [][]byte{layer(t, symlink("work", "../outside"), symlink("tmp", "../outside"), symlink("proc", "/etc"), file("dev", "x"))}, want: ""},
 		"file as parent":        {layers: [][]byte{layer(t, file("a", "1"), file("a/b", "2"))}, err: "not a directory"},
 		"cut short":             {layers: [][]byte{layer(t, file("a", strings.Repeat("x", 5000)))[:2000]}, err: "unexpected EOF"},
 		"no tar":                {layers: [][]byte{bytes.Repeat([]byte("x"), 1024)}, err: "read layer"},
@@ -171,7 +171,7 @@ func TestUnpack(t *testing.T) {
 			if got := strings.Join(list(t, tree), " "); got != c.want {
 				t.Errorf("tree %q, want %q", got, c.want)
 			}
-			for _, name := range []string{"work", "proc", "sys", "dev"} {
+			for _, name := range []string{"work", "proc", "sys", "dev", "tmp"} {
 				if info, err := os.Lstat(filepath.Join(tree, name)); err != nil || !info.IsDir() {
 					t.Errorf("%s is no folder: %v", name, err)
 				}

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"time"
@@ -59,6 +60,20 @@ func (l *Limit) Write(record glovebox.LogRecord) error {
 		s.cutLines++
 	}
 	return nil
+}
+
+// Cut drops p, output of a step as it came and maybe empty, if that step's limit is reached, and
+// reports whether it is. A flood then costs a count and no records.
+func (l *Limit) Cut(step string, p []byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.steps[step]
+	if s == nil || s.cutBytes == 0 {
+		return false
+	}
+	s.cutBytes += int64(len(p))
+	s.cutLines += int64(bytes.Count(p, []byte{'\n'}))
+	return true
 }
 
 // EndStep writes the line about what was cut from the step, if anything was.

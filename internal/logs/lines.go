@@ -90,6 +90,9 @@ func (s *lineStream) Write(p []byte) (int, error) {
 			other.flush()
 		}
 	}
+	if l.cut(s, p) {
+		return len(p), nil
+	}
 	rest := p
 	for {
 		i := bytes.IndexByte(rest, '\n')
@@ -110,6 +113,16 @@ func (s *lineStream) Write(p []byte) (int, error) {
 	}
 	l.schedule()
 	return len(p), nil
+}
+
+// cut reports whether the sink has dropped p unseen: it would drop every record of it.
+func (l *Lines) cut(s *lineStream, p []byte) bool {
+	limit, ok := l.sink.(*Limit)
+	if !ok || !limit.Cut(l.step, nil) {
+		return false
+	}
+	s.flush()
+	return len(s.pending) == 0 && limit.Cut(l.step, p)
 }
 
 // schedule has the timer run while something is unfinished.

@@ -124,3 +124,27 @@ func FuzzLines(f *testing.F) {
 		}
 	})
 }
+
+// TestFloodBeyondTheLimitMakesNoRecords: what is cut is counted as it came, to the byte and the line.
+func TestFloodBeyondTheLimitMakesNoRecords(t *testing.T) {
+	var m Memory
+	limit := NewLimit(&m, 160, at)
+	l := NewLines(limit, "s", at, time.Hour)
+	for _, text := range []string{"first\nsec", "ond\n" + strings.Repeat("\n", 8), "part", "ly\n\xc3", "\xa4\n", strings.Repeat("\n", 100_000), "no end"} {
+		if _, err := l.Stdout().Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allocated := testing.AllocsPerRun(10, func() { _, _ = l.Stderr().Write([]byte("\n\n\n\n")) })
+	if err := errors.Join(l.Close(), limit.EndStep("s")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := joined(m.Records(), glovebox.StreamStdout), "first\nsecond\n"+strings.Repeat("\n", 8); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	// "partly", "ä", the flood, and 11 times 4 lines of stderr; "no end" has none.
+	last := m.Records()[len(m.Records())-1].Text
+	if want := "100046 further lines"; !strings.Contains(last, want) || allocated > 0 {
+		t.Errorf("%q, want %q; %v allocations a write", last, want, allocated)
+	}
+}
