@@ -105,6 +105,9 @@ func killedExecutor(l *lab) {
 	var instances []string
 	if l.runtime != "fake" {
 		instances = l.instances()
+		if instances[0] != l.instance("one") {
+			l.Errorf("instance %q, want %q", instances[0], l.instance("one"))
+		}
 	}
 	first.kill()
 	if l.runtime != "fake" && len(l.traces(instances...)) < 4 {

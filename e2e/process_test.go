@@ -3,6 +3,8 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +54,7 @@ func newLab(t *testing.T, runtime string) *lab {
 	} else if l.program, err = exec.LookPath("glovebox"); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { l.leavesNothing() }) // after all processes have ended
 	return l
 }
 
@@ -79,12 +82,24 @@ func (l *lab) start(env []string, args ...string) *process {
 	}
 	go func() { defer close(p.ended); _ = p.cmd.Wait() }()
 	l.Cleanup(func() {
-		p.kill()
+		p.stop()
 		if l.Failed() {
 			l.Logf("[%s]\n%s%s", strings.Join(args, " "), p.out.String(), p.log.String())
 		}
 	})
 	return p
+}
+
+// stop ends the process as its user would who is in a hurry.
+func (p *process) stop() {
+	for range 2 {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+		p.kill()
+	}
 }
 
 // kill ends the process by SIGKILL.
@@ -314,6 +329,9 @@ func (l *lab) traces(instances ...string) []string {
 			note("loop device", path)
 		}
 	}
+	for _, executor := range []string{"one", "two"} {
+		instances = append(instances, l.instance(executor))
+	}
 	for _, instance := range instances {
 		for _, pattern := range []string{"/sys/fs/cgroup/glovebox/" + instance, "/sys/fs/cgroup/*/glovebox/" + instance, "/run/netns/*~" + instance + "~*"} {
 			match, _ := filepath.Glob(pattern)
@@ -329,6 +347,12 @@ func (l *lab) traces(instances ...string) []string {
 		}
 	}
 	return found
+}
+
+// instance is the name that an executor's sandboxes bear: it comes from its folder.
+func (l *lab) instance(executor string) string {
+	sum := sha256.Sum256([]byte(filepath.Join(l.dir, executor, "executor", executor)))
+	return hex.EncodeToString(sum[:5])
 }
 
 // sandboxes are the processes, by id, whose command line names the lab's folder, but for those that the test started.
