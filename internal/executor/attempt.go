@@ -98,8 +98,7 @@ func (a *attempt) open(ctx context.Context) (err error) {
 }
 
 // setUp lays out disk, workspace and images, and creates the sandbox meanwhile: starting one takes as long as
-// a checkout and needs nothing of it but the disk. The sandbox waits for its gate, where a
-// job that is prepared ahead waits for its slot.
+// all that. The sandbox waits for its gate, where a job that is prepared ahead waits for its slot.
 func (a *attempt) setUp(ctx context.Context, gate func(context.Context) error) error {
 	disk := make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
@@ -110,12 +109,7 @@ func (a *attempt) setUp(ctx context.Context, gate func(context.Context) error) e
 				return err
 			}
 		}
-		select {
-		case <-disk:
-			return a.create(ctx)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return a.create(ctx, disk)
 	})
 	return group.Wait()
 }
@@ -241,8 +235,8 @@ func (a *attempt) prepareImage(ctx context.Context, ref string) error {
 	return nil
 }
 
-// create makes the sandbox.
-func (a *attempt) create(ctx context.Context) (err error) {
+// create makes the sandbox. The channel is closed once the disk is there.
+func (a *attempt) create(ctx context.Context, disk <-chan struct{}) (err error) {
 	ctx, span := a.deps.Tracer.Start(ctx, "create sandbox")
 	defer span.End()
 	started := time.Now()
@@ -254,9 +248,17 @@ func (a *attempt) create(ctx context.Context) (err error) {
 	if network == "" {
 		network = glovebox.NetworkPublic
 	}
+	ready := func(ctx context.Context) (workspace, scratch string, err error) {
+		select {
+		case <-disk:
+			return a.disk.Work(), a.disk.Scratch(), nil
+		case <-ctx.Done():
+			return "", "", context.Cause(ctx)
+		}
+	}
 	a.sandbox, err = a.runtime.Create(ctx, sandbox.Spec{
 		ID: attemptName(a.lease.LeaseRef), Instance: a.deps.Instance, State: state,
-		Workspace: a.disk.Work(), Scratch: a.disk.Scratch(), Limits: a.limits, Network: network,
+		Ready: ready, Limits: a.limits, Network: network,
 	})
 	if err != nil {
 		return fmt.Errorf("create sandbox: %w", err)

@@ -61,12 +61,28 @@ type Spec struct {
 	// Scratch is an empty host folder on the same bounded file system, for the runtime's
 	// writable layers (the steps' roots, /tmp).
 	Scratch string
+	// Ready, when it is not nil, waits for Workspace and Scratch, which are empty until
+	// Await has called it: a sandbox whose start needs neither starts while they are made.
+	// It has returned once before the first Run is called.
+	Ready func(context.Context) (workspace, scratch string, err error) `json:"-"`
 	// State is an empty host folder for the runtime's own files, never seen by a step.
 	State string
 	// Limits hold for the whole sandbox. Timeout and Log are the executor's business.
 	Limits glovebox.Limits
 	// Network is the egress policy.
 	Network glovebox.NetworkPolicy
+}
+
+// Await sets Workspace and Scratch once they are there. It does nothing when they are set.
+func (s *Spec) Await(ctx context.Context) (err error) {
+	if s.Ready == nil {
+		return nil
+	}
+	if s.Workspace, s.Scratch, err = s.Ready(ctx); err != nil {
+		return fmt.Errorf("wait for the workspace: %w", err)
+	}
+	s.Ready = nil
+	return nil
 }
 
 // Step is one command with everything resolved.

@@ -49,6 +49,9 @@ func (r *Runtime) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	default:
 		return nil, fmt.Errorf("network policy %q on docker: %w", spec.Network, glovebox.ErrUnsupported)
 	}
+	if err := spec.Await(ctx); err != nil {
+		return nil, fmt.Errorf("create sandbox %s: %w", spec.ID, err)
+	}
 	for _, dir := range []string{spec.Workspace, spec.Scratch, spec.State} {
 		if info, err := os.Stat(dir); err != nil {
 			return nil, fmt.Errorf("create sandbox %s: %w", spec.ID, err)

@@ -80,6 +80,9 @@ func (r *Runtime) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err := sleep(ctx, r.CreateDelay); err != nil {
 		return nil, err
 	}
+	if err := spec.Await(ctx); err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(spec.Workspace)
 	if err != nil {
 		return nil, fmt.Errorf("open workspace: %w", err)

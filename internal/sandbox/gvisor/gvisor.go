@@ -74,7 +74,16 @@ func validate(spec sandbox.Spec) error {
 	if l.CPUs <= 0 || l.Memory <= 0 || l.Pids <= 0 || l.OpenFiles <= 0 {
 		return fmt.Errorf("limits must all be set: %w", glovebox.ErrUnsupported)
 	}
-	for _, dir := range []string{spec.Workspace, spec.Scratch, spec.State} {
+	return checkFolders(spec)
+}
+
+// checkFolders wants the folders of a sandbox to be folders, as far as they are there yet.
+func checkFolders(spec sandbox.Spec) error {
+	dirs := []string{spec.State}
+	if spec.Ready == nil {
+		dirs = append(dirs, spec.Workspace, spec.Scratch)
+	}
+	for _, dir := range dirs {
 		info, err := os.Lstat(dir)
 		if err != nil {
 			return err

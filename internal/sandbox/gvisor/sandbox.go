@@ -45,6 +45,14 @@ func (s *Sandbox) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.
 	if s.isClosed() {
 		return sandbox.Exit{}, errClosed
 	}
+	if s.spec.Ready != nil { // the sentry's start needed no workspace
+		if err := s.spec.Await(ctx); err != nil {
+			return sandbox.Exit{}, err
+		}
+		if err := checkFolders(s.spec); err != nil {
+			return sandbox.Exit{}, fmt.Errorf("run step: %w", err)
+		}
+	}
 	if s.network != nil { // fail closed should somebody have flushed the rules meanwhile
 		if err := egress.Guard(ctx); err != nil {
 			return sandbox.Exit{}, err

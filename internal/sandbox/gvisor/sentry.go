@@ -138,7 +138,7 @@ func (s *Sandbox) boot(ctx context.Context) error {
 	}
 	defer ready.Close()
 	id := s.spec.ID + "-" + name
-	cmd := s.command(log, "run", "--bundle="+dir, id)
+	cmd := short(s.command(log, "run", "--bundle="+dir, id)) // the sentry itself does not inherit what that sets
 	var stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = stdout, &stderr
 	cmd.WaitDelay = time.Second

@@ -22,6 +22,7 @@ func (s *suite) stepTests() map[string]func(*testing.T) {
 		"Order":          s.order,
 		"Sync":           s.sync,
 		"FilesFromHost":  s.filesFromHost,
+		"LateWorkspace":  s.lateWorkspace,
 		"SameKeyTwice":   s.sameKeyTwice,
 		"UsageIsCounted": s.usage,
 	}

@@ -26,6 +26,7 @@ func (s *suite) stopTests() map[string]func(*testing.T) {
 		"CloseDuringRun": s.closeDuringRun,
 		"RunAfterClose":  s.runAfterClose,
 		"FailedCreate":   s.failedCreate,
+		"NoWorkspace":    s.noWorkspace,
 		"CanceledCreate": s.canceledCreate,
 		"Crash":          s.crash,
 	}
