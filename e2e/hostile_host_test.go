@@ -82,14 +82,14 @@ func TestHostileNeighbour(t *testing.T) {
 	l := newLab(t, "gvisor")
 	l.serve()
 	l.execute("e", l.addr, "--slots", "2")
-	quiet := l.submit(l.counting(80, 100*time.Millisecond))
+	quiet := l.submit(l.counting(250, 100*time.Millisecond))
 	l.reaches(quiet, 1, 1)
 	for attack, want := range map[string]string{
 		`perl -e '$x = "a" x (900 << 20)'`:                                                     glovebox.ReasonOutOfMemory,
 		`cat /dev/zero > zeros`:                                                                glovebox.ReasonDiskFull,
 		`i=0; while : > f$i; do i=$((i+1)); done; exit 1`:                                      glovebox.ReasonDiskFull,
 		`b() { b | b & }; b; sleep 2; exit 9`:                                                  "",
-		`ln -s / root; rm -rf /work || :; yes | head -c 30000000; exit 8`:                           "exit code 8",
+		`ln -s / root; rm -rf /work || :; yes | head -c 30000000; exit 8`:                      "exit code 8",
 		`trap "" TERM; (setsid sleep 100 &); head -c 30000000 /dev/zero; exec >&-; kill -9 $$`: "",
 	} {
 		job := l.ends(l.submit(l.job(attack)))
@@ -98,7 +98,7 @@ func TestHostileNeighbour(t *testing.T) {
 			t.Errorf("%s: %s, %q, attempt %d", attack, job.State, job.Reason, job.Attempt)
 		}
 	}
-	l.completes(quiet, 1, 80)
+	l.completes(quiet, 1, 250)
 }
 
 // TestHostileRepository: "run" of a repository whose own configuration and hooks are an attack runs none of them.
