@@ -91,6 +91,9 @@ export GLOVEBOX_TEST_CHROMIUM=$(command -v chromium || command -v chromium-brows
 export GLOVEBOX_TEST_REQUIRE=gvisor,docker,chromium,root
 export CGO_ENABLED=0
 
+say "checking gVisor's seccomp programs"
+CGO_ENABLED=0 go run ./scripts/seccomp -check
+
 say "testing"
 # -p 2: sandboxes and a browser under test have deadlines that a crowded small machine misses.
 go test -p 2 -timeout 20m "${@:-./...}"

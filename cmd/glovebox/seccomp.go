@@ -15,7 +15,7 @@ import (
 // seccompJSON holds the seccomp programs of gVisor's sentry and gofers for the options
 // that we start them with. gVisor's own build embeds such programs; as a Go module it comes
 // without and compiles them from its rules in each process, which takes tens of milliseconds.
-// The test of this package makes the file with gVisor's generator and holds it to the linked
+// scripts/seccomp makes the file with gVisor's generator, and make test holds it to the linked
 // version's rules.
 //
 //go:embed seccomp.json
