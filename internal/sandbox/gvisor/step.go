@@ -115,13 +115,26 @@ func (r *stepRun) wait(ctx context.Context, waited <-chan struct{}) {
 		timer := time.NewTimer(signal.wait)
 		defer timer.Stop()
 		kill := short(r.sandbox.command(r.log(), "kill", "--all", r.id(), signal.name))
-		if r.sandbox.start(kill) == nil {
-			_ = kill.Wait() // a step that has just ended can't be signaled
-		}
+		signaled := make(chan struct{})
+		started := r.sandbox.start(kill) == nil
+		go func() {
+			defer close(signaled)
+			if started {
+				_ = kill.Wait() // a step that has just ended can't be signaled
+			}
+		}()
+		ended := false
 		select {
 		case <-waited:
-			return
+			ended = true
 		case <-timer.C:
+		}
+		if started { // a sentry that does not answer must not hold up the end
+			_ = kill.Process.Kill()
+		}
+		<-signaled
+		if ended {
+			return
 		}
 	}
 	r.sandbox.cgroup.kill()
