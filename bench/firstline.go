@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/api"
 )
@@ -22,6 +24,8 @@ func firstLine(ctx context.Context, env environment) ([]series, error) {
 	if err != nil {
 		return nil, err
 	}
+	// runsc binds an empty network namespace there, for its next start.
+	defer func() { _ = unix.Unmount(filepath.Join(env.dir, "runsc", "null-netns"), unix.MNT_DETACH) }()
 	d, err := startDev(ctx, env, "--slots", "1", "--runtime", "gvisor")
 	if err != nil {
 		return nil, err
