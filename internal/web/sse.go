@@ -40,17 +40,20 @@ func (s shutdown) of(r *http.Request) <-chan struct{} {
 type eventStream struct {
 	w  http.ResponseWriter
 	rc *http.ResponseController
+	// stopping is closed when the server begins to shut down.
+	stopping <-chan struct{}
 }
 
 // openStream begins a stream for a session, which it counts; close must be called.
-func (s *site) openStream(w http.ResponseWriter, v *visitor) (stream *eventStream, closeStream func(), err error) {
+func (s *site) openStream(w http.ResponseWriter, r *http.Request, v *visitor) (stream *eventStream, closeStream func(), err error) {
 	if !v.session.openStream() {
 		return nil, nil, errTooManyStreams
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
-	stream = &eventStream{w: w, rc: http.NewResponseController(w)}
+	// Asked for before the first byte: who has seen that byte may count on it.
+	stream = &eventStream{w: w, rc: http.NewResponseController(w), stopping: s.shutdown.of(r)}
 	if err := stream.write("retry: 1000\n\n"); err != nil {
 		v.session.closeStream()
 		return nil, nil, err

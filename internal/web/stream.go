@@ -21,7 +21,7 @@ const (
 
 // streamJobs tells the jobs list when to look again.
 func (s *site) streamJobs(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	stream, done, err := s.openStream(w, v)
+	stream, done, err := s.openStream(w, r, v)
 	if err != nil {
 		return err
 	}
@@ -31,12 +31,11 @@ func (s *site) streamJobs(w http.ResponseWriter, r *http.Request, v *visitor) er
 	changes := s.Jobs.Watch(ctx, "")
 	ticker := time.NewTicker(keepAlive)
 	defer ticker.Stop()
-	stopping := s.shutdown.of(r)
 	for err == nil {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-stopping:
+		case <-stream.stopping:
 			return nil
 		case _, open := <-changes:
 			if !open {
@@ -88,7 +87,7 @@ func (s *site) streamJob(w http.ResponseWriter, r *http.Request, v *visitor) err
 	if attempt != job.Attempt {
 		offset = 0
 	}
-	out, done, err := s.openStream(w, v)
+	out, done, err := s.openStream(w, r, v)
 	if err != nil {
 		return err
 	}
@@ -193,12 +192,11 @@ func (js *jobStream) run(ctx context.Context, changes <-chan struct{}) error {
 	flush := time.NewTimer(0)
 	defer flush.Stop()
 	var notBefore time.Time
-	stopping := js.site.shutdown.of(js.r)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-stopping:
+		case <-js.out.stopping:
 			return nil
 		case _, open := <-changes:
 			if !open {
