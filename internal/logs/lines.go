@@ -28,8 +28,10 @@ type Lines struct {
 	mu      sync.Mutex
 	streams [2]*lineStream
 	timer   *time.Timer
-	closed  bool
-	err     error
+	// armed is set while the timer runs.
+	armed  bool
+	closed bool
+	err    error
 }
 
 type lineStream struct {
@@ -125,11 +127,13 @@ func (l *Lines) cut(s *lineStream, p []byte) bool {
 	return len(s.pending) == 0 && limit.Cut(l.step, p)
 }
 
-// schedule has the timer run while something is unfinished.
+// schedule has the timer run while something is unfinished. A timer that runs is left alone: a progress
+// bar that writes faster than the delay is shown all the same.
 func (l *Lines) schedule() {
-	if len(l.streams[0].pending) == 0 && len(l.streams[1].pending) == 0 {
+	if l.armed || len(l.streams[0].pending) == 0 && len(l.streams[1].pending) == 0 {
 		return
 	}
+	l.armed = true
 	if l.timer == nil {
 		l.timer = time.AfterFunc(l.delay, l.tick)
 		return
@@ -140,6 +144,7 @@ func (l *Lines) schedule() {
 func (l *Lines) tick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.armed = false
 	if l.closed {
 		return
 	}

@@ -91,6 +91,24 @@ func TestLinesReportsTheSinksErrorAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestBusyProgressIsShown: an unfinished line appears although more of it comes faster than the delay.
+func TestBusyProgressIsShown(t *testing.T) {
+	var m Memory
+	l := NewLines(&m, "s", time.Now, 20*time.Millisecond)
+	defer l.Close()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for written := 0; len(m.Records()) == 0; written++ {
+		if written > glovebox.MaxLogText/4 {
+			t.Fatal("nothing is shown before the record is full")
+		}
+		if _, err := l.Stdout().Write([]byte(".")); err != nil {
+			t.Fatal(err)
+		}
+		<-tick.C
+	}
+}
+
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("hello\nworld"), byte(3))
 	f.Add([]byte("\xff\xc3\xa4\r\n\x00"), byte(1))
