@@ -27,6 +27,12 @@ type JobSpec struct {
 	Network NetworkPolicy `json:"network,omitempty"`
 	// Outputs are globs (doublestar "**" allowed), relative to the workspace, of files to keep.
 	Outputs []string `json:"outputs,omitempty"`
+	// Template, when it is set, makes the steps' texts templates.
+	Template *Template `json:"template,omitempty"`
+	// StepCache is StepCacheUse, StepCacheRefresh, or empty: no step's result is kept or reused.
+	StepCache string `json:"step_cache,omitempty"`
+	// Caches are folders that the tenant's jobs share.
+	Caches []CacheFolder `json:"caches,omitempty"`
 	// Attempts is how often the job may be tried when Glovebox itself fails; 3 when zero.
 	Attempts int `json:"attempts,omitempty"`
 	// Trace is the W3C traceparent that the job's spans join ("00-…-…-01"). A server fills it in
@@ -43,6 +49,8 @@ type Repo struct {
 	Rev string `json:"rev,omitempty"`
 	// Commit is the full object name Rev was resolved to, at submission.
 	Commit string `json:"commit,omitempty"`
+	// Only is the one folder of the repository that the workspace holds, at its place; all of it when empty.
+	Only string `json:"only,omitempty"`
 }
 
 // File is a file that the job brings along.

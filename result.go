@@ -15,6 +15,10 @@ type Result struct {
 	Runtime string `json:"runtime,omitempty"`
 	// Diff describes the artifact DiffArtifact; nil when nothing was changed.
 	Diff *Diff `json:"diff,omitempty"`
+	// Values are the step outputs as the last step left them, nil without any.
+	Values map[string]any `json:"values,omitempty"`
+	// Changes are the paths that differ from the commit; filled for templated jobs.
+	Changes *Changes `json:"changes,omitempty"`
 	// Outputs are the collected files, each an artifact of the name "outputs/" + Name.
 	Outputs []Output `json:"outputs,omitempty"`
 }
@@ -32,6 +36,14 @@ type StepResult struct {
 	StartedAt  *time.Time `json:"started_at,omitempty"`
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	Usage      Usage      `json:"usage"`
+	// Cached is set when the result was taken from the step cache and nothing was run.
+	Cached bool `json:"cached,omitempty"`
+	// CacheKey is the key of the step's result in the step cache.
+	CacheKey string `json:"cache_key,omitempty"`
+	// CacheMiss says why the result was not in the step cache: "script changed".
+	CacheMiss string `json:"cache_miss,omitempty"`
+	// Outputs are the values that this step set.
+	Outputs map[string]any `json:"outputs,omitempty"`
 }
 
 // Reasons of a step or job that was stopped by a limit or a user.

@@ -24,6 +24,13 @@ type Step struct {
 	// If says after which outcome of the steps before it the step runs: "success"
 	// (the default), "failure" or "always".
 	If string `json:"if,omitempty"`
+	// Condition is a text that must come out as "true" for the step to run, besides If. It is
+	// there for templates.
+	Condition string `json:"condition,omitempty"`
+	// Files are seen by this step alone.
+	Files []StepFile `json:"files,omitempty"`
+	// Outputs are values to take from the step when it ended well, by name; only in a templated job.
+	Outputs map[string]StepOutput `json:"outputs,omitempty"`
 	// Timeout bounds this step; the job's own timeout holds besides.
 	Timeout Duration `json:"timeout,omitzero"`
 }
