@@ -98,10 +98,7 @@ func (a *app) executorDeps(s executorSettings, inst *instance) (executor.Deps, [
 	if err != nil {
 		return deps, nil, err
 	}
-	deps.Images = images
-	if engine != nil {
-		deps.Images = engineImages{images, engine}
-	}
+	deps.Images = storeImages{images, engine}
 	if deps.Cache, err = workspace.OpenCache(workspace.CacheOptions{Dir: filepath.Join(s.data, "git"), Logger: a.log}); err != nil {
 		return deps, nil, err
 	}
@@ -111,14 +108,21 @@ func (a *app) executorDeps(s executorSettings, inst *instance) (executor.Deps, [
 	return deps, list, nil
 }
 
-// engineImages takes images that a Docker engine on this host has from there.
-type engineImages struct {
+// storeImages takes images that a Docker engine on this host has from there; engine may be nil.
+type storeImages struct {
 	store  *image.Store
 	engine image.Engine
 }
 
-func (e engineImages) Ensure(ctx context.Context, ref string) (*image.Image, func(), error) {
-	return e.store.EnsureFrom(ctx, e.engine, ref)
+func (s storeImages) Ensure(ctx context.Context, ref string) (*image.Image, func(), error) {
+	if s.engine == nil {
+		return s.store.Ensure(ctx, ref)
+	}
+	return s.store.EnsureFrom(ctx, s.engine, ref)
+}
+
+func (s storeImages) Digest(ctx context.Context, ref string) (string, error) {
+	return s.store.Digest(ctx, s.engine, ref)
 }
 
 func makeDisk(ctx context.Context, path string, size int64) (executor.Disk, error) {
