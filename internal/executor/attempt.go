@@ -34,12 +34,12 @@ type attempt struct {
 	// sink takes the executor's remarks; steps write through limit.
 	sink logs.Sink
 
-	disk     Disk
-	tree     *workspace.Workspace
-	runtime  sandbox.Runtime
-	sandbox  sandbox.Sandbox
-	mu       sync.Mutex
-	images   map[string]*image.Image
+	disk    Disk
+	tree    *workspace.Workspace
+	runtime sandbox.Runtime
+	sandbox sandbox.Sandbox
+	mu      sync.Mutex
+	images  map[string]*image.Image
 	// digests are what the images' names stood for when they were first looked up.
 	digests  map[string]string
 	releases []func()

@@ -293,7 +293,7 @@ func (a *attempt) remember(ctx context.Context, s glovebox.Step, r *glovebox.Ste
 	if a.cache == nil {
 		return
 	}
-	if next.hidden = ""; a.tree.Hidden() {
+	if next.hidden = ""; a.tree.HoldsMore() {
 		next.hidden = r.CacheKey
 	}
 	e := stepcache.Entry{

@@ -201,16 +201,16 @@ func TestHiddenFilesKeepStepsTogether(t *testing.T) {
 
 func TestTemplateFaultsAreTheJobs(t *testing.T) {
 	r := newTemplated(t)
-	big := step("flood 2000000")
+	big := step("spam 30000 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")
 	for name, tt := range map[string]struct {
 		steps []glovebox.Step
 		want  string
 	}{
-		"unknown output":    {[]glovebox.Step{step("echo ${{ outputs.none }}")}, "step step-1: run: "},
-		"no image":          {[]glovebox.Step{{Image: "${{ outputs.none }}", Run: "echo"}}, "step step-1: image: "},
-		"empty image":       {[]glovebox.Step{{Image: `${{ "" }}`, Run: "echo"}}, "its image came out as"},
-		"bad JSON":          {[]glovebox.Step{{Image: "img", Run: "echo {", Outputs: map[string]glovebox.StepOutput{"x": {Value: "${{ step.stdout }}", Format: "json"}}}}, "step step-1: output x: "},
-		"flood in a text":   {[]glovebox.Step{big, step("echo ${{ previous_step.stdout }}")}, "wrote more than 1M"},
+		"unknown output":     {[]glovebox.Step{step("echo ${{ outputs.none }}")}, "step step-1: run: "},
+		"no image":           {[]glovebox.Step{{Image: "${{ outputs.none }}", Run: "echo"}}, "step step-1: image: "},
+		"empty image":        {[]glovebox.Step{{Image: `${{ "" }}`, Run: "echo"}}, "its image came out as"},
+		"bad JSON":           {[]glovebox.Step{{Image: "img", Run: "echo {", Outputs: map[string]glovebox.StepOutput{"x": {Value: "${{ step.stdout }}", Format: "json"}}}}, "step step-1: output x: "},
+		"flood in a text":    {[]glovebox.Step{big, step("echo ${{ previous_step.stdout }}")}, "wrote more than 1M"},
 		"flood in an output": {[]glovebox.Step{{Image: "img", Run: big.Run, Outputs: map[string]glovebox.StepOutput{"x": {Value: "${{ step.stdout }}"}}}}, "wrote more than 1M"},
 	} {
 		spec := r.job(tt.steps...)

@@ -68,7 +68,7 @@ func (w *Workspace) Diff(ctx context.Context, max int64) (d *Diff, notes []strin
 		return nil, r.list(), fmt.Errorf("find changes: %w", err)
 	}
 	if same && w.last != nil && w.last.max == max {
-		w.known = now
+		w.known, w.more = now, holdsMore(now, &r)
 		return w.last.diff, append(r.list(), w.last.notes...), nil
 	}
 	var more remarks
@@ -80,8 +80,24 @@ func (w *Workspace) Diff(ctx context.Context, max int64) (d *Diff, notes []strin
 		more.add("the names of %d more changed files are left out of the list of changes; the diff has them all", answer.diff.left)
 	}
 	answer.notes = more.list()
-	w.known, w.deleted, w.last = now, v.deleted, answer
+	w.known, w.deleted, w.last, w.more = now, v.deleted, answer, holdsMore(now, &r)
 	return answer.diff, append(r.list(), answer.notes...), nil
+}
+
+// HoldsMore reports whether the tree, when Diff last looked, held more than commit and diff tell:
+// ignored files, empty folders, what a diff can't hold. It can't be made again from them.
+func (w *Workspace) HoldsMore() bool { return w.more }
+
+func holdsMore(now map[string]known, r *remarks) bool {
+	if r.emptyFolder || len(r.lines) > 0 {
+		return true
+	}
+	for _, k := range now {
+		if k.object == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // diff computes the diff of what a view holds, and completes what is known of it.

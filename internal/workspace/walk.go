@@ -53,6 +53,9 @@ func (w *walker) folder(dir *os.File, prefix string, depth int) (err error) {
 		return fmt.Errorf("read folder %q: %w", prefix, err)
 	}
 	sort.Strings(names)
+	if len(names) == 0 && prefix != "" {
+		w.remarks.emptyFolder = true
+	}
 	for _, name := range names {
 		if w.count++; w.count > maxWalk {
 			return &Fault{fmt.Sprintf("the workspace holds more than %d files", maxWalk)}
@@ -113,6 +116,8 @@ func (w *walker) enter(dir *os.File, name, path string, depth int) error {
 type remarks struct {
 	lines []string
 	more  int
+	// emptyFolder is set when there is one.
+	emptyFolder bool
 }
 
 const maxRemarks = 20

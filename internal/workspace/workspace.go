@@ -86,6 +86,8 @@ type Workspace struct {
 	diffs   int
 	// ignoreFor is the constant, but for tests.
 	ignoreFor time.Duration
+	// more is what HoldsMore says.
+	more bool
 }
 
 // Prepare lays out a workspace. After an error the caller removes Root's content and GitDir.
