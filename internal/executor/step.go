@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path"
@@ -198,11 +199,31 @@ func (a *attempt) exec(ctx context.Context, s glovebox.Step, img *image.Image, o
 	lines := logs.NewLines(a.limit, s.Key, a.deps.Now, 0)
 	out.next, errs.next = lines.Stdout(), lines.Stderr()
 	stdout, stderr := a.redactor.Writer(out), a.redactor.Writer(errs)
+	files, err := stepFiles(s.Files)
+	if err != nil {
+		return exit, err, errors.Join(stdout.Close(), stderr.Close(), lines.Close())
+	}
 	exit, runErr = a.sandbox.Run(ctx, sandbox.Step{
-		Key: s.Key, Image: img, Argv: argv(s), Env: a.environ(s, img), Dir: path.Join(sandbox.WorkspaceDir, path.Clean("/"+s.Dir)),
+		Key: s.Key, Image: img, Argv: argv(s), Env: a.environ(s, img), Dir: path.Join(sandbox.WorkspaceDir, path.Clean("/"+s.Dir)), Files: files,
 	}, stdout, stderr)
 	logErr = errors.Join(stdout.Close(), stderr.Close(), lines.Close(), a.limit.EndStep(s.Key))
 	return exit, runErr, logErr
+}
+
+// stepFiles decodes the files of a step.
+func stepFiles(files []glovebox.StepFile) ([]sandbox.File, error) {
+	var list []sandbox.File
+	for _, f := range files {
+		data := []byte(f.Content)
+		if f.Base64 != "" {
+			var err error
+			if data, err = base64.StdEncoding.DecodeString(f.Base64); err != nil {
+				return nil, fmt.Errorf("decode file %s: %w", f.Path, err)
+			}
+		}
+		list = append(list, sandbox.File{Path: f.Path, Data: data, Executable: f.Executable})
+	}
+	return list, nil
 }
 
 // judge fills the step's state and reason, and returns the error that ends the job, if any.
