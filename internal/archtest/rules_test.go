@@ -34,6 +34,8 @@ var rules = []rule{
 	{from: "internal/logs/...", deny: []string{"internal/..."}, allow: []string{"internal/blob/...", "internal/logs/..."}, why: "logs move records: sources and sandboxes are handed in as interfaces"},
 	{from: "internal/git/...", deny: []string{"internal/..."}, allow: []string{"internal/git/..."}, why: "git is a hardened exec and nothing else"},
 	{from: "internal/jobfile/...", deny: []string{"internal/...", "api/..."}, allow: []string{"internal/jobfile/..."}, why: "a job file is text in, JobSpec out"},
+	{from: "internal/glob/...", deny: []string{"internal/..."}, allow: []string{"internal/glob/..."}, why: "a glob is text in, a matcher out"},
+	{from: "internal/template/...", deny: []string{"internal/...", "api/..."}, allow: []string{"internal/template/...", "internal/glob/..."}, why: "templates are a language: who evaluates them, and over what, is handed in"},
 	{from: "internal/image/...", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/workspace/...", "internal/server/...", "internal/queue/..."}, why: "image turns references into folders; it must not know jobs, runtimes or sandboxes"},
 	{from: "internal/disk/...", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/..."}, why: "disk bounds a folder and knows nothing of who fills it"},
 	{from: "internal/egress/...", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/..."}, why: "egress is one model of policy for every runtime"},
