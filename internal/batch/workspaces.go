@@ -8,9 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/glovebox-dev/glovebox/internal/glob"
 )
 
 // Workspace is one place to run the steps: a repository at a commit, or a folder of it.
@@ -54,7 +55,7 @@ func compareWorkspaces(a, b Workspace) int {
 // rule is a WorkspaceRule with its glob; nil matches all.
 type rule struct {
 	WorkspaceRule
-	in *regexp.Regexp
+	in *glob.Glob
 }
 
 func compileRules(given []WorkspaceRule) ([]rule, error) {
@@ -65,7 +66,7 @@ func compileRules(given []WorkspaceRule) ([]rule, error) {
 		if w.In == "" {
 			continue
 		}
-		in, err := compileLoose(w.In)
+		in, err := glob.Compile(w.In)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("workspaces[%d].in: %w", i, err))
 		}
@@ -82,7 +83,7 @@ const maxRoots = 2_000
 func (r *resolver) place(ctx context.Context, rules []rule, c *chosen) error {
 	var match []rule
 	for _, rule := range rules {
-		if rule.in == nil || rule.in.MatchString(c.Name) {
+		if rule.in == nil || rule.in.Match(c.Name) {
 			match = append(match, rule)
 		}
 	}

@@ -10,15 +10,10 @@ import (
 // maxGlob bounds a glob; it becomes a regular expression, which takes linear time to match.
 const maxGlob = 1000
 
-// compileLoose compiles a glob of the original format (workspaces.in, published), in which "*"
-// matches "/" too.
-func compileLoose(glob string) (*regexp.Regexp, error) { return compileGlob(glob, ".*", ".") }
-
-// compilePaths compiles a glob over names as paths: "*" and "?" stop at "/", "**" does not.
-func compilePaths(glob string) (*regexp.Regexp, error) { return compileGlob(glob, "[^/]*", "[^/]") }
-
-// compileGlob translates a glob: star is what "*" becomes, one what "?" does.
-func compileGlob(glob, star, one string) (*regexp.Regexp, error) {
+// compilePaths compiles a glob of repositoriesMatching, over names as paths: "*" and "?" stop at "/",
+// "**" does not. The globs of the original format (internal/glob) know no such difference.
+func compilePaths(glob string) (*regexp.Regexp, error) {
+	const star, one = "[^/]*", "[^/]"
 	fault := func(why string) error {
 		return fmt.Errorf("glob %q: %s", short(glob), why)
 	}
