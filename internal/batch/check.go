@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/glob"
 	"github.com/glovebox-dev/glovebox/internal/template"
 )
@@ -189,16 +190,23 @@ func (r *reader) checkChangeset() {
 }
 
 func (r *reader) checkAuthor(a Author) {
-	const path = "changesetTemplate.commit.author"
-	if strings.ContainsAny(a.Name, "<>\n\r\x00") {
-		r.fail(path+".name", "want a name on one line without \"<\" and \">\"")
+	if p := badAuthor(a); p != nil {
+		r.fail("changesetTemplate.commit.author."+p.Path, "%s", p.Message)
+	}
+}
+
+// badAuthor says what keeps a commit from having an author, nil when nothing does.
+func badAuthor(a Author) *glovebox.Problem {
+	if strings.TrimSpace(a.Name) == "" || !plain(a.Name) || strings.ContainsAny(a.Name, "<>") {
+		return &glovebox.Problem{Path: "name", Message: "want a name on one line without \"<\" and \">\""}
 	}
 	if strings.Contains(a.Email, "${{") {
-		return
+		return nil
 	}
-	if got, err := mail.ParseAddress(a.Email); err != nil || got.Address != strings.TrimSpace(a.Email) {
-		r.fail(path+".email", "%q is not an email address", clip(a.Email))
+	if got, err := mail.ParseAddress(a.Email); err != nil || got.Address != strings.TrimSpace(a.Email) || !plain(a.Email) {
+		return &glovebox.Problem{Path: "email", Message: fmt.Sprintf("%q is not an email address", clip(a.Email))}
 	}
+	return nil
 }
 
 func (r *reader) checkGlob(path, text string) {

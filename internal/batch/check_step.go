@@ -116,6 +116,11 @@ func (r *reader) place(job string) string {
 			}
 		}
 	}
+	for name := range s.Outputs {
+		if rest, ok := strings.CutPrefix(field, fmt.Sprintf("outputs[%q]", name)); ok {
+			return document.Join(at+".outputs", name) + rest
+		}
+	}
 	if n, _ := fmt.Sscanf(field, "files[%d]", &j); n == 1 {
 		if names := slices.Sorted(maps.Keys(s.Files)); j < len(names) {
 			return document.Join(at+".files", names[j])
