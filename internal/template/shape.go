@@ -76,10 +76,13 @@ var signatures = map[string]signature{
 	"join_if": {[]kind{text, text}, true, 1, text}, "matches": {[]kind{text, text}, false, 2, truth},
 }
 
-// suggest names the known name that a misspelt one is nearest to, or all of them.
+// suggest names the known name that a misspelt one is nearest to, "" when none is near.
 func suggest(name string, known []string) string {
 	sort.Strings(known)
 	best, distance := "", 3
+	if len(name) <= 4 {
+		distance = 2 // of a short name, two letters are too much
+	}
 	if len(name) <= 40 {
 		for _, k := range known {
 			if d := editDistance(name, k); d < distance && d < len(k) {
@@ -92,10 +95,7 @@ func suggest(name string, known []string) string {
 			}
 		}
 	}
-	if best != "" {
-		return best
-	}
-	return ""
+	return best
 }
 
 // editDistance counts the insertions, deletions, replacements and swaps that lead from a to b.

@@ -146,6 +146,19 @@ func (t *Text) fault(at int, message string) *SyntaxError {
 	return &SyntaxError{1 + strings.Count(t.text[:line], "\n"), 1 + utf8.RuneCountInString(t.text[line:at]), message}
 }
 
+// Offset is where in the template's text the fault is, in bytes.
+func (e *SyntaxError) Offset(text string) int {
+	at := 0
+	for n := e.Line; n > 1; n-- {
+		at += strings.IndexByte(text[at:], '\n') + 1
+	}
+	for n := e.Column; n > 1 && at < len(text); n-- {
+		_, size := utf8.DecodeRuneInString(text[at:])
+		at += size
+	}
+	return at
+}
+
 // offset is the reverse of fault, for the line and byte column that text/template reports.
 func (t *Text) offset(line, column string) int {
 	at := 0

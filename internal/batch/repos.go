@@ -1,0 +1,64 @@
+package batch
+
+import (
+	"context"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Repos is how a batch change looks at repositories. What it returns comes from repositories and code
+// hosts and is believed in nothing. It is used by several goroutines at once.
+type Repos interface {
+	// Names lists all repositories that are known, sorted: those that globs and queries choose from.
+	Names(ctx context.Context) ([]string, error)
+	// Revision says what a branch of a repository is now; the default branch when branch is empty. The name may be a git
+	// URL or a local path where the implementation allows it.
+	Revision(ctx context.Context, name, branch string) (Revision, error)
+	// Files lists the paths of all files of a commit, slash-separated.
+	Files(ctx context.Context, name, commit string) ([]string, error)
+	// Grep lists the paths of the commit's text files that hold the pattern.
+	Grep(ctx context.Context, name, commit string, p Pattern) ([]string, error)
+	// Query asks a code host, in its own language, for names or URLs of repositories.
+	Query(ctx context.Context, host, query string) ([]string, error)
+	// ReadList reads a file of names; file is relative to the spec.
+	ReadList(ctx context.Context, file string) ([]byte, error)
+	// Folder makes a revision of a local folder that is no repository.
+	Folder(ctx context.Context, path string) (Revision, error)
+}
+
+// Revision is a branch of a repository as it was found.
+type Revision struct {
+	// Name is the name by which the repository is known from then on, the same however it was asked for.
+	Name string
+	// Branch is a full ref, such as refs/heads/main. Of a folder it may be empty, as Commit.
+	Branch string
+	// Commit is a full object name.
+	Commit string
+}
+
+// plain reports whether s is UTF-8 without control characters: fit for one line and for an argument.
+func plain(s string) bool {
+	return utf8.ValidString(s) && !hasControl(s)
+}
+
+func hasControl(s string) bool {
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// short cuts a text from outside for use in a message that quotes it.
+func short(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
