@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"strconv"
@@ -127,13 +126,10 @@ func (w *Workspace) allowed(c rawChange) error {
 func (w *Workspace) clear(changes []rawChange) error {
 	emptied := map[string]bool{}
 	for _, c := range changes {
-		err := w.root.Remove(c.path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-			if _, laid := w.base[c.path]; !laid {
-				continue
-			}
+		if _, laid := w.base[c.path]; !laid {
+			continue
 		}
-		if err != nil {
+		if err := w.root.Remove(c.path); err != nil {
 			return fmt.Errorf("remove %s: %w", shown(c.path), err)
 		}
 		if c.newMode == modeNone {
@@ -142,6 +138,15 @@ func (w *Workspace) clear(changes []rawChange) error {
 	}
 	for dir := range emptied {
 		for ; dir != "." && dir != w.only && w.root.Remove(dir) == nil; dir = path.Dir(dir) {
+		}
+	}
+	for _, c := range changes {
+		_, laid := w.base[c.path]
+		if _, brought := w.files[c.path]; !brought || laid {
+			continue
+		}
+		if err := w.root.Remove(c.path); err != nil {
+			return fmt.Errorf("remove %s: %w", shown(c.path), err)
 		}
 	}
 	return nil

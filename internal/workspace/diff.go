@@ -161,7 +161,11 @@ func (w *Workspace) writePatch(ctx context.Context, d *Diff, changes []change, m
 	}
 	sum := sha256.New()
 	out := &capped{next: io.MultiWriter(file, sum), max: max}
-	err = git.Run(ctx, git.Options{GitDir: w.GitDir, Stdout: out}, diffOptions("-p", "--binary", "--src-prefix=a/", "--dst-prefix=b/", w.Commit, diffRef)...)
+	var stdout io.Writer = out
+	if needsQuotes(changes) {
+		stdout = &requote{next: out}
+	}
+	err = git.Run(ctx, git.Options{GitDir: w.GitDir, Stdout: stdout}, diffOptions("-p", "--binary", "--src-prefix=a/", "--dst-prefix=b/", w.Commit, diffRef)...)
 	if out.over {
 		err = tooLarge(fmt.Sprintf("the diff is larger than %s", glovebox.Size(max)), changes)
 	}
