@@ -113,7 +113,7 @@ func (w *Workspace) allowed(c rawChange) error {
 		}
 	}
 	switch {
-	case c.newMode == modeLink && isDotGitmodules(path.Base(c.path)):
+	case c.newMode == modeLink && git.IsDotGitmodules(path.Base(c.path)):
 		return fmt.Errorf("%s: a link of that name is not allowed", shown(c.path))
 	case w.hidden.covers(c.path), c.newMode == modeNone && w.hidden.file(c.path):
 		return fmt.Errorf("%s: it is outside of what was laid out", shown(c.path))

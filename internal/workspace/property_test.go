@@ -45,7 +45,8 @@ var (
 		strings.Repeat("a line that is long enough to be known again\n", 30), strings.Repeat("\x00binary\xfe", 200), " trailing \t\n\n\n", "\ufeffbom\n"}
 	ignores    = []string{"*.log\n", "a/\n", "*.txt\n!c.txt\n", "/b\n", "b/*\n!b/a\n", "\\#\n", "*\n", "x?y\n", "\xf0\n", "# nothing\n"}
 	attributes = []string{"* text=auto\n", "* text eol=crlf\n", "*.txt -diff\n", "* binary\n", "*.txt working-tree-encoding=UTF-16LE\n", "* ident filter=x diff=x merge=x\n", "[attr]mine -text\n* mine\n", "* -crlf whitespace=error-all\n"}
-	targets    = []string{"a", "nowhere", "../up", "/etc/passwd", "d e", ".", "x\ny", "\xf0", "a\r\n"}
+	// No target leads to a link: git apply --index can't put a folder in the place of a link that leads to itself.
+	targets = []string{"always", "nowhere", "../up", "/etc/passwd", ".", "x\nz", "\xf0\xf0", "a\r\n"}
 )
 
 func (f forest) path() string {
@@ -190,7 +191,7 @@ func gitIn(t *rapid.T, dir string, commands [][]string) string {
 // TestDiffsGiveTheTreeAgain: whatever the tree and the edits, the diff applied to a fresh clone, and
 // to a fresh workspace, gives the tree that was left, as git itself would record it.
 func TestDiffsGiveTheTreeAgain(t *testing.T) {
-	checks(t, 60)
+	checks(t, 20) // of three edits each
 	s, cache := newSource(t), newCache(t)
 	do(t, os.WriteFile(filepath.Join(s.path, ".git/info/attributes"), []byte(rawAttributes), 0o644))
 	rapid.Check(t, func(rt *rapid.T) {
@@ -214,31 +215,38 @@ func TestDiffsGiveTheTreeAgain(t *testing.T) {
 			}
 			return w
 		}
-		w := lay("one")
-		defer w.Close()
-		left := forest{rt, w.Root}
-		left.edits(12)
-		if _, _, err := w.Diff(t.Context(), 0); err != nil {
-			rt.Fatal(err)
+		for i := range 3 {
+			name := fmt.Sprint(i)
+			checkEdits(rt, s, lay(name), func() *Workspace { return lay(name + "again") }, filepath.Join(dir, name+"clone"))
 		}
-		left.edits(6) // and a second step
-		d, _, err := w.Diff(t.Context(), 0)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		if again, _, err := w.Diff(t.Context(), 0); err != nil || again != d {
-			rt.Errorf("nothing changed since, but there is another diff: %v", err)
-		}
-		want := added(rt, w.Root)
-		if d == nil {
-			if got := gitIn(rt, w.Root, [][]string{{"rev-parse", commit + "^{tree}"}}); got != want {
-				rt.Error("no diff, but the trees differ")
-			}
-			return
-		}
-		checkClone(rt, s, filepath.Join(dir, "clone"), commit, d.Path, want)
-		checkApply(rt, lay("two"), d, want)
 	})
+}
+
+// checkEdits edits a fresh workspace in two steps and checks the diffs.
+func checkEdits(t *rapid.T, s *source, w *Workspace, fresh func() *Workspace, clone string) {
+	defer w.Close()
+	left := forest{t, w.Root}
+	left.edits(12)
+	if _, _, err := w.Diff(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	left.edits(6) // and a second step
+	d, _, err := w.Diff(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _, err := w.Diff(t.Context(), 0); err != nil || again != d {
+		t.Errorf("nothing changed since, but there is another diff: %v", err)
+	}
+	want := added(t, w.Root)
+	if d == nil {
+		if got := gitIn(t, w.Root, [][]string{{"rev-parse", w.Commit + "^{tree}"}}); got != want {
+			t.Error("no diff, but the trees differ")
+		}
+		return
+	}
+	checkClone(t, s, clone, w.Commit, d.Path, want)
+	checkApply(t, fresh(), d, want)
 }
 
 // checkClone applies a diff to a fresh clone.
