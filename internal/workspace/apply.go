@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"strconv"
@@ -114,7 +113,7 @@ func (w *Workspace) allowed(c rawChange) error {
 		}
 	}
 	switch {
-	case c.newMode == modeLink && isDotGitmodules(path.Base(c.path)):
+	case c.newMode == modeLink && git.IsDotGitmodules(path.Base(c.path)):
 		return fmt.Errorf("%s: a link of that name is not allowed", shown(c.path))
 	case w.hidden.covers(c.path), c.newMode == modeNone && w.hidden.file(c.path):
 		return fmt.Errorf("%s: it is outside of what was laid out", shown(c.path))
@@ -127,13 +126,10 @@ func (w *Workspace) allowed(c rawChange) error {
 func (w *Workspace) clear(changes []rawChange) error {
 	emptied := map[string]bool{}
 	for _, c := range changes {
-		err := w.root.Remove(c.path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-			if _, laid := w.base[c.path]; !laid {
-				continue
-			}
+		if _, laid := w.base[c.path]; !laid {
+			continue
 		}
-		if err != nil {
+		if err := w.root.Remove(c.path); err != nil {
 			return fmt.Errorf("remove %s: %w", shown(c.path), err)
 		}
 		if c.newMode == modeNone {
@@ -142,6 +138,15 @@ func (w *Workspace) clear(changes []rawChange) error {
 	}
 	for dir := range emptied {
 		for ; dir != "." && dir != w.only && w.root.Remove(dir) == nil; dir = path.Dir(dir) {
+		}
+	}
+	for _, c := range changes {
+		_, laid := w.base[c.path]
+		if _, brought := w.files[c.path]; !brought || laid {
+			continue
+		}
+		if err := w.root.Remove(c.path); err != nil {
+			return fmt.Errorf("remove %s: %w", shown(c.path), err)
 		}
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/glovebox-dev/glovebox/internal/git"
 )
 
 // change is one path that is not as it was laid out.
@@ -96,7 +98,7 @@ func (w *Workspace) leftOut(f found, r *remarks) bool {
 		r.add("left out %s: it is a submodule's place", f.path)
 	case !f.regular() && !f.link():
 		r.add("left out %s: neither a file nor a link", f.path)
-	case f.link() && isDotGitmodules(path.Base(f.path)):
+	case f.link() && git.IsDotGitmodules(path.Base(f.path)):
 		r.add("left out %s: git takes no link of that name", f.path)
 	case w.hidden.covers(f.path):
 		r.add("left out %s: the repository has something else there that was not laid out", f.path)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 
 	"golang.org/x/sync/errgroup"
 
@@ -131,9 +132,34 @@ func (w *Workspace) diff(ctx context.Context, v *view, now map[string]known, max
 }
 
 // diffOptions make the diff exact and independent of any configuration.
-func diffOptions(more ...string) []string {
+func (w *Workspace) diffOptions(changes []change, more ...string) []string {
 	args := []string{"diff-tree", "-r", "-M", "-l400", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none"}
-	return append(args, more...)
+	if w.linkBecameFolder(changes) {
+		args = append(args, "--no-renames")
+	}
+	return append(append(args, more...), w.Commit, diffRef)
+}
+
+// linkBecameFolder reports whether there is a folder now where the commit has a link. Should the
+// link have been renamed, git apply does not notice that it went, and refuses what is in the folder.
+func (w *Workspace) linkBecameFolder(changes []change) bool {
+	links := map[string]bool{}
+	for _, c := range changes {
+		if c.deleted && w.entries[w.base[c.path]].mode == modeLink {
+			links[c.path] = true
+		}
+	}
+	if len(links) == 0 {
+		return false
+	}
+	for _, c := range changes {
+		for dir := path.Dir(c.path); !c.deleted && dir != "."; dir = path.Dir(dir) {
+			if links[dir] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // writeDiff writes the diff to a new file and reads from git what it holds.
@@ -143,7 +169,7 @@ func (w *Workspace) writeDiff(ctx context.Context, changes []change, max int64) 
 	group, gctx := errgroup.WithContext(ctx)
 	var list []byte
 	group.Go(func() (err error) {
-		list, err = git.Output(gctx, git.Options{GitDir: w.GitDir}, diffOptions("--raw", "--numstat", "-z", w.Commit, diffRef)...)
+		list, err = git.Output(gctx, git.Options{GitDir: w.GitDir}, w.diffOptions(changes, "--raw", "--numstat", "-z")...)
 		return err
 	})
 	err := w.writePatch(ctx, d, changes, max)
@@ -177,7 +203,11 @@ func (w *Workspace) writePatch(ctx context.Context, d *Diff, changes []change, m
 	}
 	sum := sha256.New()
 	out := &capped{next: io.MultiWriter(file, sum), max: max}
-	err = git.Run(ctx, git.Options{GitDir: w.GitDir, Stdout: out}, diffOptions("-p", "--binary", "--src-prefix=a/", "--dst-prefix=b/", w.Commit, diffRef)...)
+	var stdout io.Writer = out
+	if needsQuotes(changes) {
+		stdout = &requote{next: out}
+	}
+	err = git.Run(ctx, git.Options{GitDir: w.GitDir, Stdout: stdout}, w.diffOptions(changes, "-p", "--binary", "--src-prefix=a/", "--dst-prefix=b/")...)
 	if out.over {
 		err = tooLarge(fmt.Sprintf("the diff is larger than %s", glovebox.Size(max)), changes)
 	}

@@ -50,7 +50,7 @@ func (w *Workspace) writeChanges(ctx context.Context, out *bufio.Writer, changes
 			return context.Cause(ctx)
 		}
 		if c.deleted {
-			fmt.Fprintf(out, "D %s\n", quoted(c.path))
+			fmt.Fprintf(out, "D %s\n", git.QuotePath(c.path))
 			continue
 		}
 		if left -= int64(c.size) + int64(len(c.path)); left < 0 {
@@ -72,7 +72,7 @@ func tooLarge(what string, changes []change) *Fault {
 
 func (w *Workspace) writeChange(out *bufio.Writer, c *change) error {
 	if c.stored {
-		_, err := fmt.Fprintf(out, "M %s %s %s\n", gitMode(c.mode), c.object, quoted(c.path))
+		_, err := fmt.Fprintf(out, "M %s %s %s\n", gitMode(c.mode), c.object, git.QuotePath(c.path))
 		return err
 	}
 	from, err := w.content(c.found)
@@ -80,7 +80,7 @@ func (w *Workspace) writeChange(out *bufio.Writer, c *change) error {
 		return err
 	}
 	defer from.Close()
-	fmt.Fprintf(out, "M %s inline %s\ndata %d\n", gitMode(c.mode), quoted(c.path), c.size)
+	fmt.Fprintf(out, "M %s inline %s\ndata %d\n", gitMode(c.mode), git.QuotePath(c.path), c.size)
 	sum := w.newHash(c.size)
 	if _, err := io.CopyN(io.MultiWriter(out, sum), from, int64(c.size)); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -131,20 +131,4 @@ func (w *Workspace) newHash(size uint64) hash.Hash {
 	}
 	fmt.Fprintf(sum, "blob %d\x00", size)
 	return sum
-}
-
-// quoted writes a path as git does, every byte that is not plain ASCII in octal.
-func quoted(path string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for i := range len(path) {
-		switch c := path[i]; {
-		case c < 0x20, c >= 0x7f, c == '"', c == '\\':
-			fmt.Fprintf(&b, "\\%03o", c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }

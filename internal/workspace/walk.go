@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/glovebox-dev/glovebox/internal/git"
 )
 
 // maxWalk bounds the files that are looked at.
@@ -64,7 +66,7 @@ func (w *walker) folder(dir *os.File, prefix string, depth int) (err error) {
 			return context.Cause(w.ctx)
 		}
 		path := prefix + name
-		if isDotGit(name) {
+		if git.IsDotGit(name) {
 			if path != ".git" {
 				w.remarks.add("left out %s: a git directory inside the workspace", path)
 			}
