@@ -33,9 +33,9 @@ type Cache struct {
 	Path string
 }
 
-// Bounds on what a step is shown besides its image.
+// Bounds on what a step is shown besides its image. Each is a mount; gVisor takes some 120 of them.
 const (
-	MaxFiles  = 256
+	MaxFiles  = 64
 	MaxCaches = 16
 	maxPath   = 4096
 )
