@@ -156,6 +156,9 @@ func (g *github) searchPage(ctx context.Context, query string, page int) ([]*gha
 	if err != nil {
 		return nil, 0, err
 	}
+	if answer == nil {
+		return nil, 0, errors.New("no list in it")
+	}
 	if n := answer.GetTotal(); n > 1000 {
 		return nil, 0, fmt.Errorf("%d repositories match and GitHub's search shows 1000: narrow the query, or ask for org:NAME alone: %w", n, glovebox.ErrTooLarge)
 	}

@@ -91,7 +91,7 @@ func (g *gitlab) fork(ctx context.Context, name string) (Repository, error) {
 	find := func() (*glapi.Project, error) {
 		owned := true
 		forks, _, err := g.client.Projects.ListProjectForks(name, &glapi.ListProjectsOptions{Owned: &owned, ListOptions: glapi.ListOptions{PerPage: 1}}, glapi.WithContext(ctx))
-		if err != nil || len(forks) == 0 {
+		if err != nil || len(forks) == 0 || forks[0] == nil {
 			return nil, err
 		}
 		return forks[0], nil

@@ -85,6 +85,9 @@ func (g *gitlab) open(ctx context.Context, repo string, c Change) (Request, erro
 		if err != nil {
 			return Request{}, err
 		}
+		if m == nil {
+			return Request{}, errRequest
+		}
 		r, err := gitlabRequest(&m.BasicMergeRequest)
 		if err != nil {
 			return Request{}, err
@@ -171,6 +174,9 @@ func (g *gitlab) get(ctx context.Context, repo, id string) (Request, error) {
 		return Request{}, err
 	}
 	m, _, err := g.client.MergeRequests.GetMergeRequest(repo, n, nil, glapi.WithContext(ctx))
+	if err == nil && m == nil {
+		err = errRequest
+	}
 	if err != nil {
 		return Request{}, err
 	}
@@ -203,6 +209,9 @@ func (g *gitlab) review(ctx context.Context, repo string, id int64, reviewers in
 	if errors.Is(err, glovebox.ErrNotFound) || errors.Is(err, glovebox.ErrForbidden) {
 		// An old or small GitLab has no approvals.
 		return ReviewNone, nil
+	}
+	if err == nil && a == nil {
+		err = errors.New("no approvals in it")
 	}
 	if err != nil {
 		return "", err

@@ -241,8 +241,10 @@ func TestPushKeepsTheToken(t *testing.T) {
 			w.Header().Set("WWW-Authenticate", "Basic")
 			http.Error(w, r.Header.Get("Authorization")+" hunter2secret", http.StatusUnauthorized)
 		},
-		"elsewhere": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusFound) },
-		"page":      func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>hunter2secret</html>")) },
+		"elsewhere": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusFound)
+		},
+		"page": func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>hunter2secret</html>")) },
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {

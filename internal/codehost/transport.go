@@ -77,7 +77,9 @@ func (t *transport) checkRedirect(req *http.Request, via []*http.Request) error 
 }
 
 func (t *transport) within(u *url.URL) bool {
-	return u.Scheme == t.api.Scheme && u.Host == t.api.Host && (u.Path == t.api.Path || strings.HasPrefix(u.Path, strings.TrimRight(t.api.Path, "/")+"/"))
+	// A joined path may lack its first slash.
+	prefix := strings.Trim(t.api.Path, "/")
+	return u.Scheme == t.api.Scheme && u.Host == t.api.Host && (prefix == "" || strings.HasPrefix(strings.TrimLeft(u.Path, "/")+"/", prefix+"/"))
 }
 
 // RoundTrip does one request, and again what may be done again.
