@@ -65,12 +65,16 @@ const (
 type Event struct {
 	Time time.Time
 	Kind string
-	// Workspace is its place in the summary, -1 for the run as a whole.
+	// Workspace is its place in the summary, -1 for the run as a whole; Repo is the workspace, Name its name.
 	Workspace int
-	Step      string
-	Text      string
-	Record    *glovebox.LogRecord
-	Outcome   *Outcome
+	Repo      batch.Workspace
+	Name      string
+	// Total is how many workspaces there are.
+	Total   int
+	Step    string
+	Text    string
+	Record  *glovebox.LogRecord
+	Outcome *Outcome
 }
 
 // Outcome is what one workspace came to.
@@ -161,13 +165,12 @@ func Run(ctx context.Context, opts Options) (Summary, error) {
 		return r.summary, err
 	}
 	defer r.out.close()
-	r.Event(Event{Time: r.Now(), Kind: EventResolved, Workspace: -1, Text: fmt.Sprintf("%d workspaces", len(r.summary.Outcomes))})
+	r.tell(Event{Kind: EventResolved, Workspace: -1, Text: fmt.Sprintf("%d workspaces", len(r.summary.Outcomes))})
 	err = r.all(ctx)
 	return r.summary, errors.Join(err, r.finish())
 }
 
-// Summary of what is known so far, for those who show progress: it is not changed any more
-// once EventResolved was told, but for the outcomes.
+// note keeps a remark about the run as a whole.
 func (r *run) note(text string) {
 	r.mu.Lock()
 	r.summary.Notes = append(r.summary.Notes, text)
@@ -180,6 +183,11 @@ func (r *run) tell(e Event) {
 	e.Time = r.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	e.Total = len(r.summary.Outcomes)
+	if e.Workspace >= 0 {
+		e.Repo = r.summary.Outcomes[e.Workspace].Workspace
+		e.Name = e.Repo.Name()
+	}
 	r.Event(e)
 }
 
