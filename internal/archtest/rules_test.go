@@ -36,6 +36,8 @@ var rules = []rule{
 	{from: "internal/document/...", deny: []string{"internal/...", "api/..."}, allow: []string{"internal/document/..."}, why: "a document is text in, values out, whatever it is about"},
 	{from: "internal/jobfile/...", deny: []string{"internal/...", "api/..."}, allow: []string{"internal/jobfile/...", "internal/document/..."}, why: "a job file is text in, JobSpec out"},
 	{from: "internal/glob/...", deny: []string{"internal/..."}, allow: []string{"internal/glob/..."}, why: "a glob is text in, a matcher out"},
+	{from: "internal/patch/...", deny: []string{"internal/..."}, allow: []string{"internal/patch/..."}, why: "patch reads git's diffs and knows nothing else of ours"},
+	{from: "internal/batch/...", deny: []string{"internal/...", "api/..."}, allow: []string{"internal/batch/...", "internal/document/...", "internal/glob/...", "internal/patch/...", "internal/template/..."}, why: "a batch change is text and values in, values out: who runs, stores and publishes is not its business"},
 	{from: "internal/template/...", deny: []string{"internal/...", "api/..."}, allow: []string{"internal/template/...", "internal/glob/..."}, why: "templates are a language: who evaluates them, and over what, is handed in"},
 	{from: "internal/codehost/...", deny: []string{"internal/...", "api/...", "cmd/..."}, allow: []string{"internal/codehost/...", "internal/git/...", "internal/testenv"}, why: "a code host is asked by whoever publishes: it knows git and nothing else of ours"},
 	{from: "...", except: []string{"internal/codehost"}, deny: []string{"github.com/google/go-github/...", "gitlab.com/..."}, tests: true, why: "each code host's client stays behind codehost.Host"},

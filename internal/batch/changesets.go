@@ -139,7 +139,7 @@ func changeset(ctx context.Context, spec *Spec, ws Workspace, result WorkspaceRe
 		case field.line && text == "":
 			return c, fmt.Errorf("changesetTemplate.%s: comes out empty", field.name)
 		case field.line && strings.ContainsAny(text, "\n\t"):
-			return c, fmt.Errorf("changesetTemplate.%s: comes out as more than one line, or with tabs: %q", field.name, short(text))
+			return c, fmt.Errorf("changesetTemplate.%s: comes out as more than one line, or with tabs: %q", field.name, clip(text))
 		}
 		*field.to = text
 	}

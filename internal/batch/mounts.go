@@ -64,7 +64,7 @@ func (c *mountCache) read(p string) ([]mounted, error) {
 	found := make([]mounted, 0, len(files))
 	for _, f := range files {
 		if f.Path != "" && !(fs.ValidPath(f.Path) && f.Path != "." && plain(f.Path) && len(f.Path) <= 4096) {
-			return nil, fmt.Errorf("read %s: the path %q can't be mounted", p, short(strings.ToValidUTF8(f.Path, "\ufffd")))
+			return nil, fmt.Errorf("read %s: the path %q can't be mounted", p, clip(strings.ToValidUTF8(f.Path, "\ufffd")))
 		}
 		if len(f.Content) > maxMountFile {
 			return nil, fmt.Errorf("read %s: %s is larger than %s", p, path.Join(p, f.Path), glovebox.Size(maxMountFile))

@@ -136,7 +136,7 @@ func (r *resolver) listed(file string, text []byte) ([]selection, error) {
 		name, branch := cutBranch(entry)
 		if !plain(entry) || strings.ContainsAny(entry, " \t") || name == "" {
 			r.mu.Lock()
-			r.out.Failures = append(r.out.Failures, Failure{Name: fmt.Sprintf("%s:%d", file, number), Err: fmt.Errorf("want a name or URL, and perhaps @BRANCH, not %q", short(strings.ToValidUTF8(entry, "\ufffd")))})
+			r.out.Failures = append(r.out.Failures, Failure{Name: fmt.Sprintf("%s:%d", file, number), Err: fmt.Errorf("want a name or URL, and perhaps @BRANCH, not %q", clip(strings.ToValidUTF8(entry, "\ufffd")))})
 			r.mu.Unlock()
 			continue
 		}

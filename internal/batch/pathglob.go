@@ -8,14 +8,14 @@ import (
 )
 
 // maxGlob bounds a glob; it becomes a regular expression, which takes linear time to match.
-const maxGlob = 1000
+const maxGlob = 4096
 
 // compilePaths compiles a glob of repositoriesMatching, over names as paths: "*" and "?" stop at "/",
 // "**" does not. The globs of the original format (internal/glob) know no such difference.
 func compilePaths(glob string) (*regexp.Regexp, error) {
 	const star, one = "[^/]*", "[^/]"
 	fault := func(why string) error {
-		return fmt.Errorf("glob %q: %s", short(glob), why)
+		return fmt.Errorf("glob %q: %s", clip(glob), why)
 	}
 	if glob == "" || len(glob) > maxGlob || !plain(glob) {
 		return nil, fault(fmt.Sprintf("want 1 to %d bytes without control characters", maxGlob))

@@ -62,7 +62,15 @@ func NewPlanner(spec *Spec, opts PlanOptions) (*Planner, error) {
 		step.Key = fmt.Sprintf("step-%d", i+1)
 		p.steps = append(p.steps, step)
 	}
-	return p, errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil || len(p.steps) == 0 {
+		return p, err
+	}
+	// Files may be large and are the same in each job, so that they are looked at here and only here.
+	probe := glovebox.JobSpec{Template: &glovebox.Template{}}
+	for _, s := range p.steps {
+		probe.Steps = append(probe.Steps, s.Step)
+	}
+	return p, probe.Validate()
 }
 
 // Plan makes the job of one workspace. To plan many, use a Planner.
@@ -104,7 +112,7 @@ func (p *Planner) env(vars []Env) map[string]string {
 	env := make(map[string]string, len(vars))
 	for _, v := range vars {
 		if i := slices.IndexFunc(reserved, func(prefix string) bool { return strings.HasPrefix(v.Name, prefix) }); i >= 0 {
-			p.opts.Note(fmt.Sprintf("left out the variable %s: names that begin with %s are reserved", short(v.Name), reserved[i]))
+			p.opts.Note(fmt.Sprintf("left out the variable %s: names that begin with %s are reserved", clip(v.Name), reserved[i]))
 			continue
 		}
 		if v.FromOutside {
@@ -129,7 +137,7 @@ func stepFiles(s Step, mounts *mountCache) ([]glovebox.StepFile, error) {
 	}
 	for i, m := range s.Mount {
 		if !path.IsAbs(m.Mountpoint) || !plain(m.Mountpoint) {
-			return nil, fmt.Errorf("mount[%d]: want an absolute mountpoint without control characters, not %q", i, short(m.Mountpoint))
+			return nil, fmt.Errorf("mount[%d]: want an absolute mountpoint without control characters, not %q", i, clip(m.Mountpoint))
 		}
 		found, err := mounts.read(m.Path)
 		if err != nil {
@@ -143,7 +151,7 @@ func stepFiles(s Step, mounts *mountCache) ([]glovebox.StepFile, error) {
 	for _, f := range files {
 		clean := path.Clean(f.Path)
 		if seen[clean] {
-			return nil, fmt.Errorf("two files or mounts lie at %q", short(f.Path))
+			return nil, fmt.Errorf("two files or mounts lie at %q", clip(f.Path))
 		}
 		seen[clean] = true
 	}
@@ -181,7 +189,16 @@ func (p *Planner) Plan(ws Workspace) (glovebox.JobSpec, error) {
 		}
 		job.Steps = append(job.Steps, step)
 	}
-	return job, job.Validate()
+	return job, p.validate(job)
+}
+
+// validate checks all of a job but the files, which NewPlanner has checked.
+func (p *Planner) validate(job glovebox.JobSpec) error {
+	job.Steps = slices.Clone(job.Steps)
+	for i := range job.Steps {
+		job.Steps[i].Files = nil
+	}
+	return job.Validate()
 }
 
 // Idle reports whether it is known beforehand that no step of a planned job will run.

@@ -198,3 +198,22 @@ func TestPlanRefuses(t *testing.T) {
 		t.Errorf("a long name: %q, %v", job.Name, err)
 	}
 }
+
+func BenchmarkPlan500(b *testing.B) {
+	spec := &Spec{Name: "x", Image: "host"}
+	for range 10 {
+		spec.Steps = append(spec.Steps, Step{Run: strings.Repeat("echo ${{ repository.name }}\n", 100), If: "${{ eq repository.name \"r\" }}", Mount: []Mount{{Path: "a", Mountpoint: "/a"}}})
+	}
+	mounts := FolderMounts(fstest.MapFS{"a": {Data: make([]byte, 1<<20)}})
+	for b.Loop() {
+		p, err := NewPlanner(spec, PlanOptions{Mounts: mounts})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range 500 {
+			if _, err := p.Plan(Workspace{Repo: "github.com/acme/x"}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

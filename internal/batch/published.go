@@ -32,7 +32,7 @@ func (p *Published) For(repo, branch string) (glovebox.Published, error) {
 func matches(pattern, name string) (bool, error) {
 	g, err := glob.Compile(pattern)
 	if err != nil {
-		return false, fmt.Errorf("published: %q: %w", short(pattern), err)
+		return false, fmt.Errorf("published: %q: %w", clip(pattern), err)
 	}
 	return g.Match(name), nil
 }

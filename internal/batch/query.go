@@ -73,7 +73,13 @@ func ParseQuery(version int, text string) (*Query, error) {
 	if len(text) > maxQuery || !utf8.ValidString(text) || strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }) >= 0 {
 		return nil, fmt.Errorf("query: want at most %d bytes of UTF-8 without control characters", maxQuery)
 	}
-	terms, err := scanQuery(text)
+	// Lines are as good as words, and no message is to hold their ends.
+	terms, err := scanQuery(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text))
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +153,7 @@ func scanValue(text string, field bool) (value string, quoted bool, rest string,
 			return value, true, rest, nil
 		}
 		if field {
-			return "", false, "", fmt.Errorf("query: the quote in %q does not end", short(text))
+			return "", false, "", fmt.Errorf("query: the quote in %q does not end", clip(text))
 		}
 	}
 	depth, escaped := 0, false
@@ -166,7 +172,7 @@ func scanValue(text string, field bool) (value string, quoted bool, rest string,
 		}
 	}
 	if depth > 0 {
-		return "", false, "", fmt.Errorf("query: the parenthesis in %q does not close", short(text))
+		return "", false, "", fmt.Errorf("query: the parenthesis in %q does not close", clip(text))
 	}
 	return text, false, "", nil
 }

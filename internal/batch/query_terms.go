@@ -56,7 +56,7 @@ func (b *queryBuilder) setMode(t term) error {
 	switch t.field {
 	case "case":
 		if value != "yes" && value != "no" || t.not {
-			return fmt.Errorf("query: want case:yes or case:no, not %q", short(t.value))
+			return fmt.Errorf("query: want case:yes or case:no, not %q", clip(t.value))
 		}
 		b.ignoreCase = value == "no"
 	case "patterntype":
@@ -64,7 +64,7 @@ func (b *queryBuilder) setMode(t term) error {
 			value = "regexp"
 		}
 		if !slices.Contains([]string{"literal", "keyword", "standard", "regexp"}, value) || t.not {
-			return fmt.Errorf("query: patternType:%s is not supported; known are literal, keyword, standard and regexp", short(t.value))
+			return fmt.Errorf("query: patternType:%s is not supported; known are literal, keyword, standard and regexp", clip(t.value))
 		}
 		b.kind = value
 	}
@@ -84,7 +84,7 @@ func (b *queryBuilder) add(t term) error {
 		return nil
 	case "context":
 		if t.value != "global" || t.not {
-			return fmt.Errorf("query: context:%s is not supported", short(t.value))
+			return fmt.Errorf("query: context:%s is not supported", clip(t.value))
 		}
 		return nil
 	case "":
@@ -117,7 +117,7 @@ func (b *queryBuilder) compile(expr string) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile(flags + expr)
 	if err != nil {
-		return nil, fmt.Errorf("query: regular expression %q: %w", short(expr), err)
+		return nil, fmt.Errorf("query: regular expression %q: %w", clip(expr), err)
 	}
 	return re, nil
 }
@@ -128,7 +128,7 @@ func (b *queryBuilder) addRepo(t term) error {
 		return b.addHaving(predicate, strings.TrimSuffix(args, ")"), t.not)
 	}
 	if _, branch, ok := strings.Cut(t.value, "@"); ok && !t.quoted {
-		return fmt.Errorf("query: repo:…@%s is not supported; use repository with branch in a further entry of \"on\"", short(branch))
+		return fmt.Errorf("query: repo:…@%s is not supported; use repository with branch in a further entry of on", clip(branch))
 	}
 	re, err := b.compile(t.value)
 	if err != nil {
@@ -147,7 +147,7 @@ func (b *queryBuilder) addHaving(predicate, args string, not bool) error {
 	h := having{not: not}
 	what := strings.TrimPrefix(strings.TrimPrefix(predicate, "has."), "contains.")
 	if what != "file" && what != "path" && what != "content" {
-		return fmt.Errorf("query: repo:%s() is not supported; %s", short(predicate), supported)
+		return fmt.Errorf("query: repo:%s() is not supported; %s", clip(predicate), supported)
 	}
 	var pathArg, contentArg string
 	switch args = strings.TrimSpace(args); {
@@ -168,7 +168,7 @@ func (b *queryBuilder) addHaving(predicate, args string, not bool) error {
 			case "content":
 				contentArg = value
 			default:
-				return fmt.Errorf("query: repo:%s(): want path: and content:, not %q", predicate, short(key))
+				return fmt.Errorf("query: repo:%s(): want path: and content:, not %q", predicate, clip(key))
 			}
 		}
 	}
@@ -184,7 +184,7 @@ func (b *queryBuilder) addHaving(predicate, args string, not bool) error {
 	if contentArg != "" {
 		h.content = &Pattern{Text: contentArg, Regexp: true, IgnoreCase: b.ignoreCase}
 		if _, err = h.content.Compile(); err != nil {
-			return fmt.Errorf("query: regular expression %q: %w", short(contentArg), err)
+			return fmt.Errorf("query: regular expression %q: %w", clip(contentArg), err)
 		}
 	}
 	b.query.having = append(b.query.having, h)
@@ -193,7 +193,7 @@ func (b *queryBuilder) addHaving(predicate, args string, not bool) error {
 
 func (b *queryBuilder) addFile(t term) error {
 	if strings.HasPrefix(t.value, "has.") || strings.HasPrefix(t.value, "contains.") {
-		return fmt.Errorf("query: file:%s is not supported; write the content as text to find", short(t.value))
+		return fmt.Errorf("query: file:%s is not supported; write the content as text to find", clip(t.value))
 	}
 	re, err := b.compile(t.value)
 	if err != nil {
@@ -223,7 +223,7 @@ func (b *queryBuilder) addLanguage(t term) error {
 			known = append(known, l)
 		}
 		slices.Sort(known)
-		return fmt.Errorf("query: lang:%s is not known; known are %s; or write file:", short(t.value), strings.Join(known, ", "))
+		return fmt.Errorf("query: lang:%s is not known; known are %s; or write file:", clip(t.value), strings.Join(known, ", "))
 	}
 	b.addPath(func(p string) bool {
 		base := strings.ToLower(path.Base(p))

@@ -45,7 +45,7 @@ func TestParseQueryRefuses(t *testing.T) {
 	} {
 		q, err := ParseQuery(2, query)
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got %+v, %v, want an error with %q", short(query), q, err, want)
+			t.Errorf("%q: got %+v, %v, want an error with %q", clip(query), q, err, want)
 		}
 	}
 }
@@ -137,9 +137,9 @@ func TestGlobs(t *testing.T) {
 			t.Errorf("%q on path %q: %v", c.glob, c.name, got)
 		}
 	}
-	for _, bad := range []string{"", "[a", "[]", "{a", `a\`, "a\x00", "\xff", strings.Repeat("*", 2000), "[b-a]"} {
+	for _, bad := range []string{"", "[a", "[]", "{a", `a\`, "a\x00", "\xff", strings.Repeat("*", 5000), "[b-a]"} {
 		if _, err := compilePaths(bad); err == nil {
-			t.Errorf("%q is accepted", short(bad))
+			t.Errorf("%q is accepted", clip(bad))
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (b *queryBuilder) addPattern(text string, regexp bool) error {
 		return errors.New("query: an empty text matches everything")
 	}
 	if _, err := p.Compile(); err != nil {
-		return fmt.Errorf("query: regular expression %q: %w", short(text), err)
+		return fmt.Errorf("query: regular expression %q: %w", clip(text), err)
 	}
 	b.query.patterns = append(b.query.patterns, p)
 	return nil

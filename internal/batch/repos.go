@@ -1,10 +1,6 @@
 package batch
 
-import (
-	"context"
-	"unicode"
-	"unicode/utf8"
-)
+import "context"
 
 // Repos is how a batch change looks at repositories. What it returns comes from repositories and code
 // hosts and is believed in nothing. It is used by several goroutines at once.
@@ -34,31 +30,4 @@ type Revision struct {
 	Branch string
 	// Commit is a full object name.
 	Commit string
-}
-
-// plain reports whether s is UTF-8 without control characters: fit for one line and for an argument.
-func plain(s string) bool {
-	return utf8.ValidString(s) && !hasControl(s)
-}
-
-func hasControl(s string) bool {
-	for _, r := range s {
-		if unicode.IsControl(r) {
-			return true
-		}
-	}
-	return false
-}
-
-// short cuts a text from outside for use in a message that quotes it.
-func short(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	cut := most
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…"
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -44,6 +45,16 @@ type Failure struct {
 // MarshalJSON writes the error as text.
 func (f Failure) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"name": f.Name, "error": f.Err.Error()})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote; what errors.Is knew of the error is lost.
+func (f *Failure) UnmarshalJSON(text []byte) error {
+	var v struct{ Name, Error string }
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	f.Name, f.Err = v.Name, errors.New(v.Error)
+	return nil
 }
 
 // selection is one branch of one repository that an entry of "on" asks for.
@@ -132,6 +143,9 @@ func (r *resolver) fail(ctx context.Context, name string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if !plain(name) {
+		name = strconv.Quote(clip(strings.ToValidUTF8(name, "\ufffd")))
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.out.Failures = append(r.out.Failures, Failure{Name: name, Err: err})
@@ -147,6 +161,9 @@ func (r *resolver) note(format string, args ...any) {
 // look finds a selection's revision and, for a query, its matches.
 func (r *resolver) look(ctx context.Context, s selection) error {
 	rev, err := r.revision(ctx, s)
+	if err != nil && s.branch != "" {
+		err = fmt.Errorf("branch %q: %w", clip(s.branch), err)
+	}
 	if err != nil {
 		return r.fail(ctx, s.name, err)
 	}
@@ -192,8 +209,8 @@ func (r *resolver) revision(ctx context.Context, s selection) (Revision, error) 
 		return rev, nil
 	}
 	if s.branch != "" {
-		if err := CheckBranch(strings.TrimPrefix(s.branch, "refs/heads/")); err != nil {
-			return Revision{}, err
+		if why := badBranch(strings.TrimPrefix(s.branch, "refs/heads/")); why != "" {
+			return Revision{}, errors.New(why)
 		}
 	}
 	rev, err := r.repos.Revision(ctx, s.name, s.branch)

@@ -3,6 +3,7 @@ package batch
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -194,7 +195,7 @@ func describe(r Resolution) (workspaces, failures []string) {
 func TestResolve(t *testing.T) {
 	c := someClones(t)
 	c.lists = map[string]string{"names.txt": "\ufeff# ours\n\ngo/a@release/1\nhttps://code.example/go/b\ngo/none\nbad name\n\x1b[2J\n"}
-	c.hosts = map[string][]string{"gh topic:x": {"go/b", "--upload-pack=x", "js/small", ""}}
+	c.hosts = map[string][]string{"gh topic:x": {"go/b", "--upload-pack=x", "js/small", "", "x\x1b[2J"}}
 	c.broken = []string{"zz/broken"}
 	for _, test := range []struct {
 		name     string
@@ -212,7 +213,7 @@ func TestResolve(t *testing.T) {
 		{name: "by list", spec: Spec{On: []On{{RepositoriesFrom: "names.txt"}, {RepositoriesFrom: "none.txt"}}},
 			want: []string{"go/a@release/1:", "go/b@main:"}, failures: []string{"go/none", "names.txt:6", "names.txt:7", "on[1]"}},
 		{name: "by code host", spec: Spec{On: []On{{CodeHostQuery: &CodeHostQuery{Host: "gh", Query: "topic:x"}}, {CodeHostQuery: &CodeHostQuery{Host: "gh", Query: "slow"}}}},
-			want: []string{"go/b@main:", "js/small@main:"}, failures: []string{"", "--upload-pack=x", "on[1]"}},
+			want: []string{"go/b@main:", "js/small@main:"}, failures: []string{"", `"x\x1b[2J"`, "--upload-pack=x", "on[1]"}},
 		{name: "by folder", spec: Spec{On: []On{{Folder: "/srv/x"}}}, want: []string{"/srv/x@:"}},
 		{name: "an option as branch", spec: Spec{On: []On{{Repository: "go/a", Branch: "--all"}, {Repository: "-x"}}}, failures: []string{"-x", "go/a"}},
 		{name: "query on names", spec: Spec{On: []On{{RepositoriesMatchingQuery: "repo:^go/ -repo:b$"}}}, want: []string{"go/a@main:"}},
@@ -303,6 +304,17 @@ func TestResolveHostileTrees(t *testing.T) {
 	}
 }
 
+func TestFailureAsJSON(t *testing.T) {
+	text, err := json.Marshal(Resolution{Failures: []Failure{{Name: "a", Err: errors.New("b")}}})
+	if err != nil || !strings.Contains(string(text), `{"error":"b","name":"a"}`) {
+		t.Fatalf("got %s, %v", text, err)
+	}
+	var back Resolution
+	if err := json.Unmarshal(text, &back); err != nil || back.Failures[0].Err.Error() != "b" {
+		t.Errorf("got %+v, %v", back, err)
+	}
+}
+
 func TestBoundLeavesTheLargestOut(t *testing.T) {
 	var all []Workspace
 	for i := range 9_000 {
@@ -366,7 +378,7 @@ func TestCheckBranch(t *testing.T) {
 	}
 	for _, name := range []string{"HEAD", "refs/heads/x", strings.Repeat("a", 300)} {
 		if CheckBranch(name) == nil {
-			t.Errorf("%q is accepted", short(name))
+			t.Errorf("%q is accepted", clip(name))
 		}
 	}
 }
