@@ -43,6 +43,8 @@ type Deps struct {
 	// MakeDisk makes the folder path with a disk of size bytes in it.
 	MakeDisk func(ctx context.Context, path string, size int64) (Disk, error)
 	Cache    *workspace.Cache
+	// Caches keeps folders for jobs that name some; without it they are refused.
+	Caches Caches
 	// Dir holds one folder per running attempt.
 	Dir string
 	// Instance is on every object that outlives the process: lower-case letters, digits and "-".
