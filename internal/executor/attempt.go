@@ -265,6 +265,10 @@ func (a *attempt) create(ctx context.Context, disk <-chan struct{}) (err error) 
 	ctx, span := a.deps.Tracer.Start(ctx, "create sandbox")
 	defer span.End()
 	started := time.Now()
+	caches, err := a.acquireCaches(ctx)
+	if err != nil {
+		return fmt.Errorf("create sandbox: %w", err)
+	}
 	state := filepath.Join(a.dir, "state")
 	if err := os.Mkdir(state, 0o700); err != nil {
 		return fmt.Errorf("create sandbox: %w", err)
@@ -283,7 +287,7 @@ func (a *attempt) create(ctx context.Context, disk <-chan struct{}) (err error) 
 	}
 	a.sandbox, err = a.runtime.Create(ctx, sandbox.Spec{
 		ID: attemptName(a.lease.LeaseRef), Instance: a.deps.Instance, State: state,
-		Ready: ready, Limits: a.limits, Network: network,
+		Ready: ready, Limits: a.limits, Network: network, Caches: caches,
 	})
 	if err != nil {
 		return fmt.Errorf("create sandbox: %w", err)

@@ -48,6 +48,8 @@ type Deps struct {
 	Cache    *workspace.Cache
 	// StepCache returns where a job's step results are kept; jobs that ask for it run all their steps when nil.
 	StepCache func(glovebox.Lease) stepcache.Store
+	// Caches keeps folders for jobs that name some; without it they are refused.
+	Caches Caches
 	// Dir holds one folder per running attempt.
 	Dir string
 	// Instance is on every object that outlives the process: lower-case letters, digits and "-".
