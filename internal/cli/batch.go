@@ -39,6 +39,14 @@ pull requests.`
 
 // readBatchSpec reads and checks a spec; "-" is stdin. Its folder is where mounts are taken from.
 func (a *app) readBatchSpec(name string) (spec *batch.Spec, text []byte, dir string, err error) {
+	if spec, text, dir, err = a.parseBatchSpec(name); err != nil {
+		return nil, nil, "", specError(name, err)
+	}
+	return spec, text, dir, nil
+}
+
+// parseBatchSpec is readBatchSpec with the problems of the text as they are.
+func (a *app) parseBatchSpec(name string) (spec *batch.Spec, text []byte, dir string, err error) {
 	in, dir := a.in, "."
 	if name != "-" {
 		f, err := os.Open(name)
@@ -54,7 +62,7 @@ func (a *app) readBatchSpec(name string) (spec *batch.Spec, text []byte, dir str
 	}
 	spec, warnings, err := batch.Parse(text, batch.ParseOptions{Dir: dir})
 	if err != nil {
-		return nil, nil, "", specError(name, err)
+		return nil, nil, "", err
 	}
 	for _, w := range warnings {
 		fmt.Fprintf(a.err, "%s:%d:%d: warning: %s\n", visible(specName(name)), w.Line, w.Column, visible(strings.TrimPrefix(w.Path+": "+w.Message, ": ")))
@@ -74,6 +82,10 @@ func specName(name string) string {
 
 // specError is fileError with the hint for batch specs.
 func specError(name string, err error) error {
+	var invalid *glovebox.ValidationError
+	if !errors.As(err, &invalid) {
+		return err // it names the file
+	}
 	err = fileError(name, err)
 	var hint *hinted
 	if errors.As(err, &hint) {
@@ -148,7 +160,7 @@ every template. What is wrong is told with line and column.
 			}
 			var faults []error
 			for _, name := range args {
-				spec, _, _, err := a.readBatchSpec(name)
+				spec, _, _, err := a.parseBatchSpec(name)
 				switch {
 				case asJSON:
 					if perr := a.printLine(validated(name, err)); perr != nil {
@@ -158,7 +170,7 @@ every template. What is wrong is told with line and column.
 					fmt.Fprintf(a.err, "%s: %s is right\n", visible(specName(name)), spec.Name)
 				}
 				if err != nil {
-					faults = append(faults, err)
+					faults = append(faults, specError(name, err))
 				}
 			}
 			if asJSON && len(faults) > 0 {

@@ -89,10 +89,10 @@ func (a *app) outcomeLine(o local.Outcome) string {
 	case o.Cached:
 		how += " (cached)"
 	}
-	return fmt.Sprintf("%s %s%s  %s", a.paint(stateColor(word), fmt.Sprintf("%-9s", word)), name, how, a.paint(dim, seconds(o.Seconds)))
+	return fmt.Sprintf("%s %s%s  %s", a.paint(stateColor(word), fmt.Sprintf("%-9s", word)), name, how, a.paint(dim, wallTime(o.Seconds)))
 }
 
-func seconds(s float64) string {
+func wallTime(s float64) string {
 	if s < 1 {
 		return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
 	}

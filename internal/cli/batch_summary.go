@@ -103,6 +103,7 @@ func (a *app) showFailures(s local.Summary) {
 		}
 		path := filepath.Join(s.Out, filepath.FromSlash(o.Log))
 		for _, line := range tail(path, tailLines) {
+			_, line, _ = strings.Cut(line, " ") // its time
 			fmt.Fprintln(a.err, "    "+visible(line))
 		}
 		fmt.Fprintf(a.err, "    %s\n", a.paint(dim, "the whole log: "+visible(path)))

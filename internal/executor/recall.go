@@ -253,10 +253,8 @@ func (a *attempt) explain(ctx context.Context, s glovebox.Step, r *glovebox.Step
 		before, err := history.Last(a.place(s))
 		if r.CacheMiss = "it never ran here"; err == nil {
 			r.CacheMiss = in.Explain(before)
+			a.remark(s.Key, "not in the cache: %s", r.CacheMiss)
 		}
-	}
-	if r.CacheMiss != "" {
-		a.remark(s.Key, "not in the cache: %s", r.CacheMiss)
 	}
 	return nil
 }
