@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/mail"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -85,12 +84,14 @@ func (r *reader) checkOnBranches(path string, on On) {
 		r.fail(path+".branches", "want only one of branch and branches")
 	}
 	r.checkBranch(path+".branch", on.Branch)
+	seen := map[string]bool{}
 	for i, b := range on.Branches {
 		at := fmt.Sprintf("%s.branches[%d]", path, i)
 		r.checkBranch(at, b)
-		if slices.Contains(on.Branches[:i], b) {
+		if seen[b] {
 			r.fail(at, "%q stands here a second time", clip(b))
 		}
+		seen[b] = true
 	}
 }
 

@@ -15,6 +15,13 @@ import (
 	"github.com/glovebox-dev/glovebox/internal/template"
 )
 
+const (
+	// maxTemplates bounds all the texts of a spec that may be templates, aliases expanded, in bytes.
+	maxTemplates = 16 << 20
+	// maxProblems is where looking for further mistakes in templates ends.
+	maxProblems = 100
+)
+
 // checkSteps checks the steps, limits and caches: by the rules of jobs, since that is what they
 // become, and their templates.
 func (r *reader) checkSteps() {
@@ -131,10 +138,17 @@ func (r *reader) place(job string) string {
 
 // checkTemplate checks a text's syntax and names. outputs are those of the steps before, nil when not known.
 func (r *reader) checkTemplate(path, text string, place template.Place, outputs []string) {
-	t, err := template.Parse(text)
-	if err == nil {
-		err = t.Check(place, outputs)
+	before := r.size
+	if r.size += len(text); r.size > maxTemplates {
+		if before <= maxTemplates {
+			r.fail(path, "the texts of the batch spec are larger than %s together", glovebox.Size(maxTemplates))
+		}
+		return
 	}
+	if len(r.problems) >= maxProblems {
+		return
+	}
+	err := r.parseTemplate(text, place, outputs)
 	var all template.SyntaxErrors
 	var one *template.SyntaxError
 	if !errors.As(err, &all) && errors.As(err, &one) {
@@ -145,6 +159,19 @@ func (r *reader) checkTemplate(path, text string, place template.Place, outputs 
 		p.Line, p.Column = r.doc.PositionIn(path, text, "${{", e.Offset(text))
 		r.problems = append(r.problems, p)
 	}
+}
+
+// parseTemplate parses a text once, however often an alias repeats it.
+func (r *reader) parseTemplate(text string, place template.Place, outputs []string) error {
+	t := r.templates[text]
+	if t == nil {
+		var err error
+		if t, err = template.Parse(text); err != nil {
+			return err
+		}
+		r.templates[text] = t
+	}
+	return t.Check(place, outputs)
 }
 
 // checkMounts checks what is mounted from beside the spec, and where to.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/document"
+	"github.com/glovebox-dev/glovebox/internal/template"
 )
 
 //go:embed schema.json
@@ -42,7 +43,7 @@ func Parse(data []byte, opts ParseOptions) (spec *Spec, warnings []glovebox.Prob
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &reader{doc: doc, dir: opts.Dir, spec: &Spec{}}
+	r := &reader{doc: doc, dir: opts.Dir, spec: &Spec{}, templates: map[string]*template.Text{}}
 	if err := r.read(); err != nil {
 		return nil, nil, err
 	}
@@ -66,6 +67,10 @@ type reader struct {
 	spec     *Spec
 	problems []glovebox.Problem
 	warnings []glovebox.Problem
+
+	// templates are the parsed ones by text, size is that of all templates, aliases expanded.
+	templates map[string]*template.Text
+	size      int
 
 	// Where in the text things stand that have several forms there.
 	env   [][]string // by step and variable

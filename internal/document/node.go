@@ -92,7 +92,7 @@ func syntaxProblem(err error) error {
 type builder struct {
 	*Format
 	at       positions
-	texts    positions // where texts that hold a "$" begin
+	texts    positions // where texts begin
 	problems []glovebox.Problem
 	values   int
 	open     []*yaml.Node // aliases being expanded
@@ -213,7 +213,7 @@ func (b *builder) sequence(n *yaml.Node, s *Schema, path string, depth int) any 
 }
 
 func (b *builder) scalar(n *yaml.Node, s *Schema, path string) any {
-	if _, ok := b.texts[path]; !ok && strings.Contains(n.Value, "$") {
+	if _, ok := b.texts[path]; !ok {
 		b.texts[path] = position{n.Line, n.Column}
 	}
 	switch tag := n.ShortTag(); tag {

@@ -21,12 +21,8 @@ func (t *Text) Check(p Place, outputs []string) error {
 	if t.tree == nil {
 		return nil
 	}
-	tree, err := parseTree(t.text) // the one without counters
-	if err != nil {
-		return t.locate(err)
-	}
 	c := &checker{text: t, place: p, outputs: outputs}
-	c.list(tree.Root, nil)
+	c.list(t.plain.Root, nil)
 	if len(c.faults) == 0 {
 		return nil
 	}

@@ -30,7 +30,8 @@ const (
 type Text struct {
 	text  string
 	exprs []expression
-	tree  *parse.Tree // with steps counted; nil when there is no expression
+	plain *parse.Tree // nil when there is no expression
+	tree  *parse.Tree // plain with steps counted
 	reads [][]string  // each variable it may read, by its path as far as it is written out
 }
 
@@ -111,7 +112,7 @@ func Parse(text string) (*Text, error) {
 		return nil, t.locate(err)
 	}
 	t.reads = reads(tree.Root)
-	t.tree = tree.Copy()
+	t.plain, t.tree = tree, tree.Copy()
 	count(t.tree.Root, nil)
 	return t, nil
 }
