@@ -163,6 +163,12 @@ func (a *applier) unchanged(ctx context.Context) error {
 		}
 	}
 	for path, tracked := range a.touched {
+		// A link that is not committed could lead git out of the work tree.
+		for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
+			if info, err := os.Lstat(filepath.Join(a.repo.Dir, dir)); err == nil && !info.IsDir() && !a.touched[dir] {
+				return fmt.Errorf("%q is in the way and not committed: %w", dir, glovebox.ErrConflict)
+			}
+		}
 		info, err := os.Lstat(filepath.Join(a.repo.Dir, path))
 		if !tracked && err == nil && !info.IsDir() && !a.beyondTouched(path) {
 			return fmt.Errorf("%q exists and is not committed: %w", path, glovebox.ErrConflict)

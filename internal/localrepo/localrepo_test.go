@@ -172,7 +172,9 @@ func TestHostileRefs(t *testing.T) {
 			return errors.Join(os.Remove(d+"/refs/heads/main"), os.Symlink(secret, d+"/refs/heads/main"))
 		},
 		"ref is text": func(d string) error { return os.WriteFile(d+"/refs/heads/main", []byte("TOPSECRET"), 0o644) },
-		"ref loop":    func(d string) error { return os.WriteFile(d+"/refs/heads/main", []byte("ref: refs/heads/main\n"), 0o644) },
+		"ref loop": func(d string) error {
+			return os.WriteFile(d+"/refs/heads/main", []byte("ref: refs/heads/main\n"), 0o644)
+		},
 	} {
 		dir := filepath.Join(t.TempDir(), "r")
 		clone(t, dir)
