@@ -38,6 +38,7 @@ var rules = []rule{
 	{from: "internal/disk/...", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/..."}, why: "disk bounds a folder and knows nothing of who fills it"},
 	{from: "internal/egress/...", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/..."}, why: "egress is one model of policy for every runtime"},
 	{from: "internal/workspace/...", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/...", "api/..."}, why: "a workspace is a checkout; what runs in it is not its business"},
+	{from: "internal/localrepo/...", deny: []string{"internal/..."}, allow: []string{"internal/localrepo/...", "internal/git"}, why: "localrepo reads repositories on this host and knows nothing else of ours"},
 	{from: "internal/sandbox", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/..."}, allow: []string{"internal/sandbox"}, why: "the contract must not know the runtimes"},
 	{from: "internal/sandbox/gvisor/...", deny: []string{"internal/sandbox/docker/...", "internal/sandbox/fake/...", "internal/sandbox/all/..."}, why: "runtimes never import each other"},
 	{from: "internal/sandbox/docker/...", deny: []string{"internal/sandbox/gvisor/...", "internal/sandbox/fake/...", "internal/sandbox/all/..."}, why: "runtimes never import each other"},
