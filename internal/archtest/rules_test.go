@@ -47,6 +47,7 @@ var rules = []rule{
 	{from: "internal/cachefolder/...", deny: []string{"internal/..."}, allow: []string{"internal/cachefolder/...", "internal/disk"}, why: "cachefolder keeps bounded folders by names and knows nothing of who fills them"},
 	{from: "internal/egress/...", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/..."}, why: "egress is one model of policy for every runtime"},
 	{from: "internal/workspace/...", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/...", "api/..."}, why: "a workspace is a checkout; what runs in it is not its business"},
+	{from: "internal/localrepo/...", deny: []string{"internal/..."}, allow: []string{"internal/localrepo/...", "internal/git"}, why: "localrepo reads repositories on this host and knows nothing else of ours"},
 	{from: "internal/sandbox", deny: []string{"internal/sandbox/...", "internal/executor/...", "internal/server/...", "internal/queue/..."}, allow: []string{"internal/sandbox"}, why: "the contract must not know the runtimes"},
 	{from: "internal/sandbox/view/...", deny: []string{"internal/..."}, allow: []string{"internal/sandbox", "internal/sandbox/view/..."}, why: "every runtime shows files in one way; view must not know which asks"},
 	{from: "internal/sandbox/gvisor/...", deny: []string{"internal/sandbox/docker/...", "internal/sandbox/fake/...", "internal/sandbox/all/..."}, why: "runtimes never import each other"},
