@@ -156,9 +156,14 @@ func failed(ctx context.Context, host, op string, err error) error {
 	return &Error{Op: op, Host: host, Message: "the answer is not what its API gives: " + printable(err.Error(), 300), Err: err, Ambiguous: true}
 }
 
+// ambiguous reports whether a write may have been carried out although it ended in err: an answer that
+// can't be understood leaves that open too.
 func ambiguous(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Ambiguous
+	if errors.As(err, &e) {
+		return e.Ambiguous
+	}
+	return err != nil && !errors.Is(err, ErrRateLimited)
 }
 
 // printable makes a foreign text fit for a terminal and a log: one line of at most max bytes.

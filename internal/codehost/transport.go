@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,11 +190,26 @@ func (t *transport) judge(resp *http.Response, body []byte) (*http.Response, err
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
 			return nil, &Error{Host: t.api.Host, Message: "it answered with a web page, not with its API: is the address right?", Err: errors.New("web page"), Ambiguous: true}
 		}
+		if holes(body) {
+			return nil, &Error{Host: t.api.Host, Message: "the answer is not what its API gives: a list with nothing in a place", Err: errors.New("null in a list"), Ambiguous: true}
+		}
 		return resp, nil
 	case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
 		return resp, nil
 	}
 	return nil, &Error{Host: t.api.Host, Status: resp.StatusCode, Message: message(body), Err: kindOf(resp.StatusCode), Ambiguous: resp.StatusCode >= 500}
+}
+
+// holes reports a list with null in it: clients take each entry for a thing and would panic.
+func holes(body []byte) bool {
+	if body = bytes.TrimSpace(body); len(body) == 0 || body[0] != '[' {
+		return false
+	}
+	var entries []json.RawMessage
+	if json.Unmarshal(body, &entries) != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(e json.RawMessage) bool { return string(e) == "null" })
 }
 
 // message finds what a failed answer says: {"message": …} with GitHub's {"errors": [{"message": …}]},

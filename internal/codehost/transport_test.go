@@ -359,3 +359,10 @@ func TestNew(t *testing.T) {
 		}
 	}
 }
+
+// canned answers everything with the same bytes.
+type canned []byte
+
+func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(c)))}, nil
+}
