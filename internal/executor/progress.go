@@ -120,7 +120,7 @@ func (a *attempt) setOutputs(ctx context.Context, s glovebox.Step, step template
 		all = map[string]any{}
 	}
 	scope := a.scope()
-	scope.Step, scope.Steps = &step, changes
+	scope.Place, scope.Step, scope.Steps = template.PlaceOutput, &step, changes
 	for _, name := range slices.Sorted(maps.Keys(s.Outputs)) {
 		value, err := a.output(ctx, s.Outputs[name], scope, truncated)
 		if err != nil {
