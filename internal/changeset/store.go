@@ -143,18 +143,29 @@ type Changeset struct {
 	DiffKey string
 	// Pushed identifies what Head was made from, Sent what the request says; empty before the first time.
 	Pushed, Sent string
-	// Effect is what was begun at the code host and not known to have ended, EffectAt when: after
-	// a crash it is looked for before it is done again.
-	Effect   string
-	EffectAt time.Time
+	// Effect is what was begun at the code host and is not known to have ended.
+	Effect *Effect
 	// PublishedAt is when its first publication began.
 	PublishedAt *time.Time
 	// ClosedByUs is set when we closed the request, so that we may reopen it.
 	ClosedByUs bool
 	// Revision rises with each change of what is wanted, so that a step under way does not take a newer wish for done.
 	Revision int
+	// FailedRevision is the revision that could not be brought about: it is not tried again.
+	FailedRevision int
 	// Unchanged counts the looks at the code host in a row that found nothing new.
 	Unchanged int
+}
+
+// Effect is written before something is done at a code host, so that after a crash the very same is done again,
+// which changes nothing if it was done.
+type Effect struct {
+	// Kind is effectPush or effectOpen.
+	Kind string
+	At   time.Time
+	// Wanted and DiffKey are those that it was begun with.
+	Wanted  glovebox.ChangesetSpec
+	DiffKey string
 }
 
 // specKey is what tells a spec from others of its repository.

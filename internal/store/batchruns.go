@@ -270,4 +270,3 @@ func (db *DB) counts(ctx context.Context, query string, args ...any) (map[string
 	}
 	return counts, rows.Err()
 }
-
