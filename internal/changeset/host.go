@@ -174,6 +174,15 @@ func (b *Batches) CodeHosts() []glovebox.CodeHost {
 	return list
 }
 
+// Webhook returns the kind of a code host and the secret that proves its deliveries; empty when it sends none.
+func (b *Batches) Webhook(name string) (kind, secret string) {
+	h := b.host(name)
+	if h == nil {
+		return "", ""
+	}
+	return h.Client.Kind(), h.WebhookSecret
+}
+
 // pauses are the lanes that asked to be left alone.
 type pauses struct {
 	mu    sync.Mutex
