@@ -25,7 +25,7 @@ const (
 	MaxFiles      = 1000
 	MaxFileBytes  = 16 << 20 // all files together
 	MaxOutputs    = 100
-	MaxStepFiles  = 100
+	MaxStepFiles  = 64
 	MaxCaches     = 16
 	MaxCondition  = 64 << 10
 	MaxLabels     = 64

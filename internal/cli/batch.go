@@ -22,7 +22,8 @@ Exit codes: 0 all went well, 1 some workspaces failed or the request was refused
 func (a *app) batchCommand() *cobra.Command {
 	r := &remote{}
 	cmd := parent("batch", "Batch changes: one tool over many repositories, to reviewed diffs and published branches",
-		a.batchNewCommand(), a.batchValidateCommand(), a.batchPlanCommand(), a.batchPreviewCommand(r))
+		a.batchNewCommand(), a.batchValidateCommand(), a.batchPlanCommand(), a.batchPreviewCommand(r), a.batchApplyCommand(r),
+		a.batchListCommand(r), a.batchShowCommand(r), a.batchPublishCommand(r), a.batchRetryCommand(r), a.batchCancelCommand(r), a.batchCloseCommand(r))
 	cmd.Aliases = []string{"batches"}
 	cmd.Long = `A batch change runs the steps of a batch spec over many repositories, each in a sandbox
 of its own, and collects what they changed. "preview" does it here, with no server, and

@@ -23,7 +23,7 @@ type previewFlags struct {
 	out, runtime                                    string
 	jobs                                            int
 	noCache, failFast, resume, keepLogs, toWorktree bool
-	why, showDiff, asJSON, verbose, quiet           bool
+	why, showDiff, asJSON, verbose, quiet, here     bool
 }
 
 func (a *app) batchPreviewCommand(r *remote) *cobra.Command {
@@ -38,8 +38,8 @@ of its own, and writes into a folder:
   changesets.json              the changesets that apply would publish
   report.json, logs/           what each workspace came to, logs of those that failed
 
-Without --server it runs here, on local clones, which it does not change. Results of
-steps are kept: a second run does only what changed. One workspace that fails does not
+Without --server it runs here, on local clones, which it does not change; with it, on the
+server's executors, over the repositories of its gateway. Results of steps are kept: a second run does only what changed. One workspace that fails does not
 stop the others.
 ` + batchExitCodes,
 		Example: `  glovebox batch preview spec.yaml --repos-dir ~/src
@@ -53,7 +53,13 @@ stop the others.
 			}
 			ctx, stop := interruptible(cmd.Context(), glovebox.ErrCanceled)
 			defer stop()
-			return a.batchPreview(ctx, f, spec, text, dir)
+			if r.server != "" && !f.here {
+				if f.out == "" {
+					f.out = spec.Name + "-preview"
+				}
+				return a.batchPreviewThere(ctx, r, f, spec, text, dir)
+			}
+			return a.batchPreview(ctx, r, f, spec, text, dir)
 		},
 	}
 	flags := cmd.Flags()
@@ -61,6 +67,7 @@ stop the others.
 	flags.StringVarP(&f.out, "out", "o", "", "the `folder` for patches and reports (default NAME-preview)")
 	flags.StringVar(&f.runtime, "runtime", "", "gvisor or docker (default: the spec's, else gvisor)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "how many workspaces run at once (default one for each CPU, as memory allows)")
+	flags.BoolVar(&f.here, "local", false, "run here although a server is named; step results are shared with it")
 	flags.BoolVar(&f.noCache, "no-cache", false, "run every step; results are kept all the same")
 	flags.BoolVar(&f.failFast, "fail-fast", false, "stop everything when the first workspace fails")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the latest run into the folder: same commits, only what did not end well")
@@ -75,7 +82,7 @@ stop the others.
 }
 
 // batchPreview runs a spec here.
-func (a *app) batchPreview(ctx context.Context, f *previewFlags, spec *batch.Spec, text []byte, dir string) (err error) {
+func (a *app) batchPreview(ctx context.Context, r *remote, f *previewFlags, spec *batch.Spec, text []byte, dir string) (err error) {
 	if f.jobs < 0 || f.jobs > 1000 {
 		return usageErrorf("--jobs %d: want 1 to 1000", f.jobs)
 	}
@@ -109,7 +116,17 @@ func (a *app) batchPreview(ctx context.Context, f *previewFlags, spec *batch.Spe
 		return err
 	}
 	a.clearAbandoned(ctx, filepath.Join(data, "run"), data)
-	summary, repos, err := a.previewHere(ctx, f, deps, cache, spec, text, dir, data)
+	deps.StepCache = func(glovebox.Lease) stepcache.Store { return cache }
+	if r.server != "" {
+		c, err := r.client()
+		if err != nil {
+			return err
+		}
+		defer c.CloseIdle()
+		shared := sharedSteps{cache, userSteps(c, f.noCache), a.log}
+		deps.StepCache = func(glovebox.Lease) stepcache.Store { return shared }
+	}
+	summary, repos, err := a.previewHere(ctx, f, deps, spec, text, dir, data)
 	if perr := cache.Prune(); perr != nil {
 		a.log.Warn("prune step cache", "error", perr)
 	}
@@ -135,9 +152,8 @@ func (f *previewFlags) runtimeOf(spec *batch.Spec) string {
 }
 
 // previewHere runs the workspaces and shows how they go.
-func (a *app) previewHere(ctx context.Context, f *previewFlags, deps executor.Deps, cache *stepcache.Folder, spec *batch.Spec, text []byte, dir, data string) (local.Summary, *local.Repos, error) {
+func (a *app) previewHere(ctx context.Context, f *previewFlags, deps executor.Deps, spec *batch.Spec, text []byte, dir, data string) (local.Summary, *local.Repos, error) {
 	deps.Images = pinImages(deps.Images)
-	deps.StepCache = func(glovebox.Lease) stepcache.Store { return cache }
 	spec.Runtime = f.runtimeOf(spec)
 	root, err := os.OpenRoot(dir)
 	if err != nil {

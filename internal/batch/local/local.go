@@ -90,6 +90,8 @@ type Outcome struct {
 	Diff  *glovebox.Diff `json:"diff,omitempty"`
 	Patch string         `json:"patch,omitempty"`
 	Log   string         `json:"log,omitempty"`
+	// JobID is the job's at a server.
+	JobID string `json:"job_id,omitempty"`
 	// Changesets are what would be published.
 	Changesets []Changeset `json:"changesets,omitempty"`
 	Seconds    float64     `json:"seconds"`
