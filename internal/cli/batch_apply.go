@@ -99,7 +99,7 @@ func (a *app) batchApply(ctx context.Context, c *api.Client, run string, dry, wa
 	if !wait {
 		return nil
 	}
-	changesets, err := a.awaitChangesets(ctx, c, change.ID)
+	changesets, err := a.awaitChangesets(ctx, c, change.ID, run)
 	if err != nil {
 		return err
 	}
@@ -144,8 +144,29 @@ func (a *app) showPreview(entries []glovebox.PreviewEntry, asJSON bool) error {
 	return t.print("no changesets: the run changed nothing")
 }
 
-// awaitChangesets waits until no changeset is on its way.
-func (a *app) awaitChangesets(ctx context.Context, c *api.Client, id string) ([]glovebox.Changeset, error) {
+// stillToDo counts what applying a run has yet to do.
+func stillToDo(ctx context.Context, c *api.Client, run string) (int, error) {
+	if run == "" {
+		return 0, nil
+	}
+	entries, err := c.PreviewBatchRun(ctx, run)
+	n := 0
+	for _, e := range entries {
+		for _, action := range e.Actions {
+			switch action {
+			case glovebox.ActionNothing, glovebox.ActionKeep, glovebox.ActionImport:
+			default:
+				if e.State != glovebox.ChangesetFailed {
+					n++
+				}
+			}
+		}
+	}
+	return n, err
+}
+
+// awaitChangesets waits until no changeset is on its way, and nothing is left to do of the run that was applied, if one is named.
+func (a *app) awaitChangesets(ctx context.Context, c *api.Client, id, run string) ([]glovebox.Changeset, error) {
 	for n := 1; ; n++ {
 		list, err := c.Changesets(ctx, id)
 		if err != nil {
@@ -159,7 +180,13 @@ func (a *app) awaitChangesets(ctx context.Context, c *api.Client, id string) ([]
 			}
 		}
 		if moving == 0 {
-			return list, nil
+			left, err := stillToDo(ctx, c, run)
+			if err != nil {
+				return nil, fmt.Errorf("preview run: %w", err)
+			}
+			if left == 0 {
+				return list, nil
+			}
 		}
 		pollRun(ctx, n)
 		if ctx.Err() != nil {

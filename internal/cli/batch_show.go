@@ -171,7 +171,7 @@ func (a *app) batchCloseCommand(r *remote) *cobra.Command {
 			if !wait {
 				return nil
 			}
-			list, err := a.awaitChangesets(ctx, c, change.ID)
+			list, err := a.awaitChangesets(ctx, c, change.ID, "")
 			if err != nil {
 				return err
 			}

@@ -66,7 +66,7 @@ func (a *app) showTotals(f *previewFlags, s local.Summary) {
 	}
 	fmt.Fprintln(a.err, a.paint(bold, text))
 	if changed > 0 {
-		fmt.Fprintf(a.err, "%d files, +%d -%d, in %d patches and %d changesets: %s\n", files, plus, minus, changed, changesets, visible(s.Out))
+		fmt.Fprintf(a.err, "%d files, +%d -%d, in %d patches and %d changesets%s\n", files, plus, minus, changed, changesets, where(s.Out))
 	}
 	if !f.showDiff && changed == 1 {
 		for _, o := range s.Outcomes {
@@ -161,4 +161,12 @@ func (a *app) showDiffs(s local.Summary) error {
 		}
 	}
 	return nil
+}
+
+// where says in which folder the patches are.
+func where(out string) string {
+	if out == "" {
+		return ""
+	}
+	return ": " + visible(out)
 }
