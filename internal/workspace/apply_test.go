@@ -96,6 +96,16 @@ func TestOnly(t *testing.T) {
 	}
 }
 
+// TestRenamedLinkBecomesFolder: git apply takes no diff that says so.
+func TestRenamedLinkBecomesFolder(t *testing.T) {
+	s := newSource(t)
+	s.write("always", "x")
+	do(t, os.Symlink("always", filepath.Join(s.path, "a")))
+	w := prepare(t, options(t, newCache(t), s.path, s.commit()))
+	do(t, os.Rename(filepath.Join(w.Root, "a"), filepath.Join(w.Root, "b")), put(w, "a/in", ""), put(w, "end /in", ""))
+	sameTree(t, s, w)
+}
+
 // TestDiffAfterEachStep: what did not change starts no git, what did is seen.
 func TestDiffAfterEachStep(t *testing.T) {
 	s := newSource(t)

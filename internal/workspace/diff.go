@@ -132,16 +132,34 @@ func (w *Workspace) diff(ctx context.Context, v *view, now map[string]known, max
 }
 
 // diffOptions make the diff exact and independent of any configuration.
-func (w *Workspace) diffOptions(changes []change, more ...string) []string {
+func diffOptions(commit string, renames bool, more ...string) []string {
 	args := []string{"diff-tree", "-r", "-M", "-l400", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none"}
-	if w.linkBecameFolder(changes) {
+	if !renames {
 		args = append(args, "--no-renames")
 	}
-	return append(append(args, more...), w.Commit, diffRef)
+	return append(append(args, more...), commit, diffRef)
 }
 
-// linkBecameFolder reports whether there is a folder now where the commit has a link. Should the
-// link have been renamed, git apply does not notice that it went, and refuses what is in the folder.
+// renames reports whether the diff may hold renames: not if a link was renamed and a folder is in
+// its place. Git apply does not notice that such a link went, and refuses what is in the folder.
+func (w *Workspace) renames(ctx context.Context, changes []change) (bool, error) {
+	if !w.linkBecameFolder(changes) {
+		return true, nil
+	}
+	list, err := git.Output(ctx, git.Options{GitDir: w.GitDir}, diffOptions(w.Commit, true, "--raw", "-z")...)
+	if err != nil {
+		return false, err
+	}
+	raw, _, err := parseRaw(string(list))
+	for _, c := range raw {
+		if c.status == 'R' && c.oldMode == modeLink {
+			return false, err
+		}
+	}
+	return true, err
+}
+
+// linkBecameFolder reports whether there is a folder now where the commit has a link.
 func (w *Workspace) linkBecameFolder(changes []change) bool {
 	links := map[string]bool{}
 	for _, c := range changes {
@@ -164,15 +182,19 @@ func (w *Workspace) linkBecameFolder(changes []change) bool {
 
 // writeDiff writes the diff to a new file and reads from git what it holds.
 func (w *Workspace) writeDiff(ctx context.Context, changes []change, max int64) (*Diff, error) {
+	renames, err := w.renames(ctx, changes)
+	if err != nil {
+		return nil, err
+	}
 	w.diffs++
 	d := &Diff{Path: w.temp(fmt.Sprintf("diff-%d", w.diffs))}
 	group, gctx := errgroup.WithContext(ctx)
 	var list []byte
 	group.Go(func() (err error) {
-		list, err = git.Output(gctx, git.Options{GitDir: w.GitDir}, w.diffOptions(changes, "--raw", "--numstat", "-z")...)
+		list, err = git.Output(gctx, git.Options{GitDir: w.GitDir}, diffOptions(w.Commit, renames, "--raw", "--numstat", "-z")...)
 		return err
 	})
-	err := w.writePatch(ctx, d, changes, max)
+	err = w.writePatch(ctx, d, changes, renames, max)
 	if lerr := group.Wait(); err == nil && errors.Is(lerr, glovebox.ErrTooLarge) {
 		err = &Fault{"the steps changed too many files"}
 	} else if err == nil {
@@ -196,7 +218,7 @@ func (w *Workspace) writeDiff(ctx context.Context, changes []change, max int64) 
 	return d, nil
 }
 
-func (w *Workspace) writePatch(ctx context.Context, d *Diff, changes []change, max int64) error {
+func (w *Workspace) writePatch(ctx context.Context, d *Diff, changes []change, renames bool, max int64) error {
 	file, err := os.OpenFile(d.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -207,7 +229,7 @@ func (w *Workspace) writePatch(ctx context.Context, d *Diff, changes []change, m
 	if needsQuotes(changes) {
 		stdout = &requote{next: out}
 	}
-	err = git.Run(ctx, git.Options{GitDir: w.GitDir, Stdout: stdout}, w.diffOptions(changes, "-p", "--binary", "--src-prefix=a/", "--dst-prefix=b/")...)
+	err = git.Run(ctx, git.Options{GitDir: w.GitDir, Stdout: stdout}, diffOptions(w.Commit, renames, "-p", "--binary", "--src-prefix=a/", "--dst-prefix=b/")...)
 	if out.over {
 		err = tooLarge(fmt.Sprintf("the diff is larger than %s", glovebox.Size(max)), changes)
 	}

@@ -191,7 +191,7 @@ func gitIn(t *rapid.T, dir string, commands [][]string) string {
 // TestDiffsGiveTheTreeAgain: whatever the tree and the edits, the diff applied to a fresh clone, and
 // to a fresh workspace, gives the tree that was left, as git itself would record it.
 func TestDiffsGiveTheTreeAgain(t *testing.T) {
-	checks(t, 20) // of three edits each
+	checks(t, 10) // trees, three edits of each; many more by hand: -rapid.checks
 	s, cache := newSource(t), newCache(t)
 	do(t, os.WriteFile(filepath.Join(s.path, ".git/info/attributes"), []byte(rawAttributes), 0o644))
 	rapid.Check(t, func(rt *rapid.T) {
