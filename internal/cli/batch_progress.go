@@ -89,7 +89,10 @@ func (a *app) outcomeLine(o local.Outcome) string {
 	case o.Cached:
 		how += " (cached)"
 	}
-	return fmt.Sprintf("%s %s%s  %s", a.paint(stateColor(word), fmt.Sprintf("%-9s", word)), name, how, a.paint(dim, wallTime(o.Seconds)))
+	if o.Seconds > 0 {
+		how += "  " + a.paint(dim, wallTime(o.Seconds))
+	}
+	return a.paint(stateColor(word), fmt.Sprintf("%-9s", word)) + " " + name + how
 }
 
 func wallTime(s float64) string {
