@@ -278,6 +278,6 @@ func (s *site) addDiff(r *http.Request, job glovebox.Job, page *jobPage) error {
 		return fmt.Errorf("open diff: %w", err)
 	}
 	defer body.Close()
-	page.Diff, err = readDiff(body)
+	page.Diff, err = readDiff(body, diffAddress(job))
 	return err
 }

@@ -16,7 +16,7 @@ import (
 
 // zeroPages are the data of all templates with nothing set.
 func zeroPages() map[string]any {
-	return map[string]any{"jobs": jobsPage{}, "job": jobPage{}, "submit": submitPage{}, "executors": executorsPage{}, "login": loginPage{}, "error": errorPage{}}
+	return map[string]any{"jobs": jobsPage{}, "job": jobPage{}, "diff": diffPage{}, "submit": submitPage{}, "executors": executorsPage{}, "login": loginPage{}, "error": errorPage{}}
 }
 
 func TestTemplatesTakeTheZeroPage(t *testing.T) {
@@ -53,6 +53,12 @@ func fill(v reflect.Value, depth int) {
 		v.SetInt(7)
 	case reflect.Float64:
 		v.SetFloat(7)
+	case reflect.Uint8:
+		v.SetUint(7)
+	case reflect.Interface:
+		if v.NumMethod() == 0 {
+			v.Set(reflect.ValueOf(hostile))
+		}
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Pointer:
@@ -145,7 +151,7 @@ func TestReadDiff(t *testing.T) {
 		"diff --git a/bad b/bad\nindex 1..2 100644\n--- a/bad\n+++ b/bad\n@@ -1,9 +1 @@\n-x\n" +
 		"diff --git a/bin b/bin\nindex 1..2 100644\nBinary files a/bin and b/bin differ\n" +
 		"diff --git a/old name b/new name\nsimilarity index 100%\nrename from old name\nrename to new name\n"
-	view, err := readDiff(strings.NewReader(text))
+	view, err := readDiff(strings.NewReader(text), "/d")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +162,7 @@ func TestReadDiff(t *testing.T) {
 	if a.Added != 1 || a.Deleted != 1 || !a.Open || a.Hunks[0].Lines[1].New != 3 || a.Hunks[0].Lines[2].Old != 4 {
 		t.Errorf("a.go is %+v", a)
 	}
-	if bad.Note != "not understood" || len(bad.Hunks[0].Lines) != 6 {
+	if bad.Note != "not understood" || len(bad.Hunks[0].Lines) != 1 {
 		t.Errorf("bad is %+v", bad)
 	}
 	if bin.Note != "binary" || moved.OldName != "old name" || moved.Name != "new name" || moved.Note != "renamed" {
@@ -172,7 +178,7 @@ func TestLargeDiffsAreCut(t *testing.T) {
 		}
 		w.Close()
 	}()
-	view, err := readDiff(r)
+	view, err := readDiff(r, "/d")
 	r.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +199,7 @@ func FuzzReadDiff(f *testing.F) {
 	f.Add("diff --git a/a b/a\nindex 1..2\nGIT binary patch\nliteral 3\nKcmZQzWMT#Y01f~L\n\n")
 	p := newPages(newStatic())
 	f.Fuzz(func(t *testing.T, text string) {
-		view, err := readDiff(strings.NewReader(text))
+		view, err := readDiff(strings.NewReader(text), "/d")
 		if err != nil {
 			t.Fatal(err)
 		}

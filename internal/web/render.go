@@ -46,12 +46,13 @@ type pages struct {
 }
 
 // pageNames are the templates that are pages.
-func pageNames() []string { return []string{"jobs", "job", "submit", "executors", "login", "error"} }
+func pageNames() []string { 
+	return []string{"jobs", "job", "diff", "submit", "executors", "login", "error"} }
 
 func newPages(static *static) *pages {
 	funcs := templateFuncs()
 	funcs["asset"] = static.path
-	layout := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	layout := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/*parts.html"))
 	p := &pages{byName: map[string]*template.Template{}}
 	for _, name := range pageNames() {
 		clone := template.Must(layout.Clone())
@@ -104,7 +105,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err erro
 	case errors.Is(err, glovebox.ErrNotFound):
 		status, message = http.StatusNotFound, "There is no such page, or it is not yours to see."
 	case errors.Is(err, glovebox.ErrConflict):
-		status, message = http.StatusConflict, "The job is not in a state that allows this: "+err.Error()
+		status, message = http.StatusConflict, "It is not in a state that allows this: "+err.Error()
 	case errors.Is(err, glovebox.ErrTooLarge):
 		status, message = http.StatusRequestEntityTooLarge, "What you sent is too large."
 	case errors.Is(err, errTooManyStreams):

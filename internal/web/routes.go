@@ -33,6 +33,7 @@ func (s *site) routes() []route {
 		{"GET /jobs/{id}/search", glovebox.RoleViewer, s.searchLog},
 		{"GET /jobs/{id}/log", glovebox.RoleViewer, s.downloadLog},
 		{"GET /jobs/{id}/diff", glovebox.RoleViewer, s.downloadDiff},
+		{"GET /jobs/{id}/diff/files/{n}", glovebox.RoleViewer, s.showDiffFile},
 		{"GET /jobs/{id}/output", glovebox.RoleViewer, s.downloadOutput},
 		{"POST /jobs/{id}/cancel", glovebox.RoleOperator, s.cancelJob},
 		{"POST /jobs/{id}/retry", glovebox.RoleOperator, s.retryJob},
