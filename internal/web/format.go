@@ -23,6 +23,7 @@ func templateFuncs() template.FuncMap {
 		"count":    func(n int) string { return humanize.Comma(int64(n)) },
 		"seconds":  seconds,
 		"span":     span,
+		"spanAt":   func(from time.Time, to *time.Time) string { return span(&from, to) },
 		"short":    short,
 		"code":     code,
 		"json":     jsonText,

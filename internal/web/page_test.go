@@ -16,7 +16,9 @@ import (
 
 // zeroPages are the data of all templates with nothing set.
 func zeroPages() map[string]any {
-	return map[string]any{"jobs": jobsPage{}, "job": jobPage{}, "diff": diffPage{}, "submit": submitPage{}, "executors": executorsPage{}, "login": loginPage{}, "error": errorPage{}}
+	return map[string]any{"jobs": jobsPage{}, "job": jobPage{}, "diff": diffPage{}, "submit": submitPage{},
+		"batchchanges": batchesPage{}, "batchnew": batchNewPage{}, "batchchange": batchPage{}, "batchrun": runPage{}, "batchworkspace": workspacePage{}, "batchpreview": previewPage{},
+		 "executors": executorsPage{}, "login": loginPage{}, "error": errorPage{}}
 }
 
 func TestTemplatesTakeTheZeroPage(t *testing.T) {
@@ -95,7 +97,7 @@ func TestNothingBecomesMarkup(t *testing.T) {
 		full := reflect.New(reflect.TypeOf(zero)).Elem()
 		fill(full, 0)
 		parts := []string{"layout"}
-		if name == "job" {
+		if name == "job" || name == "batchworkspace" {
 			parts = append(parts, "summary")
 		}
 		for _, part := range parts {

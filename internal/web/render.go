@@ -22,17 +22,19 @@ var errTooManyStreams = errors.New("too many open pages of this session follow s
 type frame struct {
 	Title string
 	// User is nil on pages for who is not logged in.
-	User    *glovebox.Token
-	CSRF    string
-	Submit  bool // may submit, cancel and retry
-	Admin   bool
+	User   *glovebox.Token
+	CSRF   string
+	Submit bool // may submit, cancel and retry
+	Admin  bool
+	// Batches is set when there are pages of batch changes.
+	Batches bool
 	Version string
 	// Refresh is where the browser goes at once by itself.
 	Refresh string
 }
 
 func (s *site) frame(title string, v *visitor) frame {
-	f := frame{Title: title, Version: s.Version}
+	f := frame{Title: title, Version: s.Version, Batches: s.hasBatches()}
 	if v != nil && v.session != nil {
 		f.User, f.CSRF = &v.token, v.session.csrf
 		f.Submit, f.Admin = v.may(glovebox.RoleOperator), v.may(glovebox.RoleAdmin)
@@ -46,8 +48,9 @@ type pages struct {
 }
 
 // pageNames are the templates that are pages.
-func pageNames() []string { 
-	return []string{"jobs", "job", "diff", "submit", "executors", "login", "error"} }
+func pageNames() []string {
+	return []string{"jobs", "job", "diff", "submit", "batchchanges", "batchnew", "batchchange", "batchrun", "batchworkspace", "batchpreview", "executors", "login", "error"}
+}
 
 func newPages(static *static) *pages {
 	funcs := templateFuncs()

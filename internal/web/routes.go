@@ -22,7 +22,7 @@ type route struct {
 // routes lists every route. A job that is not of the visitor's tenant does not
 // exist for it; that is checked where the job is read (site.job).
 func (s *site) routes() []route {
-	return []route{
+	routes := []route{
 		{"GET /{$}", glovebox.RoleViewer, s.showJobs},
 		{"GET /events", glovebox.RoleViewer, s.streamJobs},
 		{"GET /jobs/new", glovebox.RoleOperator, s.showSubmit},
@@ -44,6 +44,31 @@ func (s *site) routes() []route {
 		{"POST /logout", anyone, s.logout},
 		{"GET /static/{version}/{name}", anyone, s.serveStatic},
 		{"/", anyone, s.notFound},
+	}
+	if s.hasBatches() {
+		routes = append(routes, s.batchRoutes()...)
+	}
+	return routes
+}
+
+// batchRoutes lists those of batch changes. Whose one is is checked where it is read (site.batchChange).
+func (s *site) batchRoutes() []route {
+	return []route{
+		{"GET /batch-changes", glovebox.RoleViewer, s.showBatchChanges},
+		{"GET /events/batch-changes", glovebox.RoleViewer, s.streamBatchChanges},
+		{"GET /batch-changes/NEW", glovebox.RoleOperator, s.showBatchNew},
+		{"POST /batch-changes", glovebox.RoleOperator, s.createBatchRun},
+		{"GET /batch-changes/{name}", glovebox.RoleViewer, s.showBatchChange},
+		{"GET /batch-changes/{name}/events", glovebox.RoleViewer, s.streamBatchChange},
+		{"POST /batch-changes/{name}/changesets", glovebox.RoleOperator, s.changeChangesets},
+		{"POST /batch-changes/{name}/close", glovebox.RoleOperator, s.closeBatchChange},
+		{"GET /batch-changes/{name}/runs/{id}", glovebox.RoleViewer, s.showBatchRun},
+		{"GET /batch-changes/{name}/runs/{id}/spec", glovebox.RoleViewer, s.downloadSpec},
+		{"POST /batch-changes/{name}/runs/{id}/cancel", glovebox.RoleOperator, s.cancelBatchRun},
+		{"POST /batch-changes/{name}/runs/{id}/retry", glovebox.RoleOperator, s.retryWorkspaces},
+		{"GET /batch-changes/{name}/runs/{id}/preview", glovebox.RoleViewer, s.showPreview},
+		{"POST /batch-changes/{name}/runs/{id}/apply", glovebox.RoleOperator, s.applyRun},
+		{"GET /batch-changes/{name}/runs/{id}/workspaces/{workspace}", glovebox.RoleViewer, s.showWorkspace},
 	}
 }
 
