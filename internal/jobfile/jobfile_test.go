@@ -91,7 +91,7 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"unknown field", "steps:\n  - image: host\n    rnu: x\n", `3:5: steps[0].rnu: unknown field (did you mean "run"?)`},
 		{"unknown at root", "stepz: []\nsteps: [{run: x}]\n", `1:1: stepz: unknown field (did you mean "steps"?)`},
-		{"unknown limit", "steps: [{run: x}]\nlimits:\n  ram: 2G\n", `3:3: limits.ram: unknown field; the fields here are cpus, memory`},
+		{"unknown limit", "steps: [{run: x}]\nlimits:\n  ram: 2G\n", `3:3: limits.ram: unknown field; the fields here are cpus, disk, log, memory`},
 		{"wrong type", "steps:\n  - run: [a]\n", "2:5: steps[0].run: is a list, want a text"},
 		{"null", "steps:\n  - run:\n", "2:5: steps[0].run: is empty, want a text"},
 		{"steps missing", "name: x\n", "1:1: : lacks steps"},
