@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -89,7 +90,7 @@ func (s *site) showBatchChange(w http.ResponseWriter, r *http.Request, v *visito
 		return err
 	}
 	page := batchPage{frame: s.frame(change.Name, v), Links: s.linksOf(change, v), Change: change, Bar: changesetBar(change), Filter: readRowFilter(r)}
-	runs, err := s.BatchChanges.RunsOf(r.Context(), change.ID)
+	runs, err := s.Batches.RunsOf(r.Context(), change.ID)
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (s *site) showBatchChange(w http.ResponseWriter, r *http.Request, v *visito
 	if len(page.Runs) > 0 {
 		page.Latest = &page.Runs[0]
 	}
-	all, err := s.BatchChanges.ChangesetsOf(r.Context(), change.ID)
+	all, err := s.Batches.ChangesetsOf(r.Context(), change.ID)
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (s *site) changeChangesets(w http.ResponseWriter, r *http.Request, v *visit
 	if err != nil {
 		return err
 	}
-	all, err := s.BatchChanges.ChangesetsOf(r.Context(), change.ID)
+	all, err := s.Batches.ChangesetsOf(r.Context(), change.ID)
 	if err != nil {
 		return err
 	}
@@ -156,18 +157,43 @@ func (s *site) changeChangesets(w http.ResponseWriter, r *http.Request, v *visit
 	}
 	switch r.PostForm.Get("do") {
 	case "publish":
-		err = s.BatchControl.Publish(r.Context(), change.ID, v.actor(), ids, glovebox.PublishedYes)
+		_, err = s.Batches.Publish(r.Context(), change.ID, ids, glovebox.PublishedYes)
 	case "draft":
-		err = s.BatchControl.Publish(r.Context(), change.ID, v.actor(), ids, glovebox.PublishedDraft)
+		_, err = s.Batches.Publish(r.Context(), change.ID, ids, glovebox.PublishedDraft)
 	case "retry":
-		err = s.BatchControl.RetryChangesets(r.Context(), change.ID, v.actor(), ids)
+		err = s.retryChangesets(r, change, all, ids)
 	default:
 		err = invalid("no such action")
 	}
 	if err != nil {
 		return err
 	}
+	s.Logger.Info("change changesets", "batch_change", change.Name, "do", r.PostForm.Get("do"), "changesets", len(ids), "by", v.token.Name)
 	http.Redirect(w, r, s.linksOf(change, v).At(), http.StatusSeeOther)
+	return nil
+}
+
+// retryChangesets has failed changesets tried again, as what they were to be published.
+func (s *site) retryChangesets(r *http.Request, change glovebox.BatchChange, all []glovebox.Changeset, ids []string) error {
+	as := map[glovebox.Published][]string{}
+	for _, c := range all {
+		if !slices.Contains(ids, c.ID) {
+			continue
+		}
+		if c.State != glovebox.ChangesetFailed {
+			return fmt.Errorf("retry the changeset of %.100q, which is %s: %w", c.Repo, c.State, glovebox.ErrConflict)
+		}
+		how := glovebox.PublishedYes
+		if c.Publish == glovebox.PublishedDraft {
+			how = glovebox.PublishedDraft
+		}
+		as[how] = append(as[how], c.ID)
+	}
+	for how, ids := range as {
+		if _, err := s.Batches.Publish(r.Context(), change.ID, ids, how); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -176,9 +202,11 @@ func (s *site) closeBatchChange(w http.ResponseWriter, r *http.Request, v *visit
 	if err != nil {
 		return err
 	}
-	if err := s.BatchControl.Close(r.Context(), change.ID, v.actor(), r.PostForm.Get("requests") == "close"); err != nil {
+	keep := r.PostForm.Get("requests") != "close"
+	if _, err := s.Batches.Close(r.Context(), change.ID, keep); err != nil {
 		return err
 	}
+	s.Logger.Info("close batch change", "batch_change", change.Name, "keep_open", keep, "by", v.token.Name)
 	http.Redirect(w, r, s.linksOf(change, v).At(), http.StatusSeeOther)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/glovebox-dev/glovebox"
+	"github.com/glovebox-dev/glovebox/internal/changeset"
 )
 
 // batchesPage is the data of templates/batchchanges.html.
@@ -53,7 +54,7 @@ func batchStates() []glovebox.BatchChangeState {
 func (s *site) showBatchChanges(w http.ResponseWriter, r *http.Request, v *visitor) error {
 	q := r.URL.Query()
 	page := batchesPage{frame: s.frame("Batch changes", v), Filter: batchFilter{State: q.Get("state"), Text: q.Get("q"), Tenant: q.Get("tenant")}}
-	filter := BatchFilter{Tenant: tenantOf(v.token.Tenant), Text: page.Filter.Text, Cursor: q.Get("cursor")}
+	filter := changeset.Filter{Tenant: tenantOf(v.token.Tenant), Text: page.Filter.Text, Cursor: q.Get("cursor")}
 	if v.may(glovebox.RoleAdmin) {
 		filter.Tenant = page.Filter.Tenant
 	} else {
@@ -64,14 +65,14 @@ func (s *site) showBatchChanges(w http.ResponseWriter, r *http.Request, v *visit
 	} else {
 		page.Filter.State = ""
 	}
-	changes, next, err := s.BatchChanges.BatchChanges(r.Context(), filter)
+	changes, next, err := s.Batches.BatchChanges(r.Context(), filter)
 	if err != nil {
 		return err
 	}
 	for _, change := range changes {
 		row := batchRow{BatchChange: change, Links: s.linksOf(change, v), Bar: changesetBar(change)}
 		if change.LatestRun != "" {
-			run, err := s.BatchRuns.RunOf(r.Context(), change.LatestRun)
+			run, err := s.Batches.RunOf(r.Context(), change.LatestRun)
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/glovebox-dev/glovebox"
+	"github.com/glovebox-dev/glovebox/internal/changeset"
 )
 
 // batchLinks makes the addresses of one batch change's pages.
@@ -48,7 +49,7 @@ func (s *site) batchChange(r *http.Request, v *visitor) (glovebox.BatchChange, e
 		tenant = asked
 	}
 	name := r.PathValue("name")
-	changes, _, err := s.BatchChanges.BatchChanges(r.Context(), BatchFilter{Tenant: tenant, Name: name, Limit: 1})
+	changes, _, err := s.Batches.BatchChanges(r.Context(), changeset.Filter{Tenant: tenant, Name: name, Limit: 1})
 	if err != nil {
 		return glovebox.BatchChange{}, err
 	}
@@ -65,7 +66,7 @@ func (s *site) batchRun(r *http.Request, v *visitor) (glovebox.BatchChange, glov
 		return change, glovebox.BatchRun{}, err
 	}
 	// Whose it is is asked before its input is read.
-	run, err := s.BatchRuns.RunOf(r.Context(), r.PathValue("id"))
+	run, err := s.Batches.RunOf(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return change, run, err
 	}

@@ -47,7 +47,7 @@ func (s *site) showBatchNew(w http.ResponseWriter, r *http.Request, v *visitor) 
 		if err != nil {
 			return err
 		}
-		if run, err = s.BatchRuns.BatchRun(r.Context(), run.ID); err != nil {
+		if run, err = s.Batches.BatchRun(r.Context(), run.ID); err != nil {
 			return err
 		}
 		page.Text, page.Again, page.frame.Title = run.Spec, change.Name, "Run "+change.Name+" again"
@@ -63,7 +63,7 @@ func (s *site) createBatchRun(w http.ResponseWriter, r *http.Request, v *visitor
 	if r.PostForm.Get("refresh") == "1" {
 		input.StepCache = glovebox.StepCacheRefresh
 	}
-	run, err := s.BatchControl.Create(r.Context(), tenantOf(v.token.Tenant), v.actor(), input)
+	run, err := s.Batches.Create(r.Context(), tenantOf(v.token.Tenant), v.actor(), input)
 	problems := new(glovebox.ValidationError)
 	page := batchNewPage{frame: s.frame("New batch change", v), Text: text, Refresh: input.StepCache != "", FailFast: input.FailFast}
 	switch {

@@ -32,7 +32,8 @@ type previewPage struct {
 
 // CanApply says whether the button makes sense.
 func (p previewPage) CanApply() bool {
-	return p.Submit && p.Blocked == 0 && len(p.Rows) > 0 && p.Run.State.Final() && p.Run.State != glovebox.BatchRunErrored
+	return p.Submit && p.Blocked == 0 && len(p.Rows) > 0 &&
+		(p.Run.State == glovebox.BatchRunCompleted || p.Run.State == glovebox.BatchRunFailed)
 }
 
 // previewRow is an entry with what became of it since the form was made: "new", "changed" or nothing.
@@ -59,7 +60,7 @@ func (s *site) showPreview(w http.ResponseWriter, r *http.Request, v *visitor) e
 	if err != nil {
 		return err
 	}
-	entries, err := s.BatchRuns.Preview(r.Context(), run.ID)
+	entries, err := s.Batches.Preview(r.Context(), run.ID)
 	if err != nil {
 		return err
 	}
@@ -72,15 +73,19 @@ func (s *site) applyRun(w http.ResponseWriter, r *http.Request, v *visitor) erro
 	if err != nil {
 		return err
 	}
-	entries, err := s.BatchRuns.Preview(r.Context(), run.ID)
+	entries, err := s.Batches.Preview(r.Context(), run.ID)
 	if err != nil {
 		return err
 	}
-	page := s.previewPage(v, change, run, entries, r.PostForm.Get("seen"))
+	seen := r.PostForm.Get("seen")
+	if seen == "" {
+		return invalid("the form does not say which preview is applied")
+	}
+	page := s.previewPage(v, change, run, entries, seen)
 	if page.Stale || page.Blocked > 0 {
 		return s.pages.render(w, http.StatusConflict, "batchpreview", page)
 	}
-	if err := s.BatchControl.Apply(r.Context(), run.ID, v.actor()); err != nil {
+	if _, err := s.Batches.Apply(r.Context(), run.ID, v.actor()); err != nil {
 		return err
 	}
 	http.Redirect(w, r, page.Links.At(), http.StatusSeeOther)
@@ -165,7 +170,7 @@ func entryDigests(e glovebox.PreviewEntry) (key, what string) {
 func digest(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return strings.Repeat("-", digestSize) // nouns of strings: it can't
+		return strings.Repeat("-", digestSize) // of nouns that were JSON before: it can't
 	}
 	sum := sha256.Sum256(text)
 	return base64.RawURLEncoding.EncodeToString(sum[:digestSize*3/4])

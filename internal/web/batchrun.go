@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/glovebox-dev/glovebox"
+	"github.com/glovebox-dev/glovebox/internal/changeset"
 )
 
 // runPage is the data of templates/batchrun.html.
@@ -15,7 +16,7 @@ type runPage struct {
 	Change          glovebox.BatchChange
 	Run             runRow
 	Source          sourceView
-	Workspaces      []glovebox.BatchWorkspace
+	Workspaces      []changeset.Workspace
 	Total, Matching int
 	Filter          rowFilter
 	Chips           []stateChip
@@ -24,7 +25,7 @@ type runPage struct {
 
 // CanCancel, CanRetry and CanPreview say which buttons make sense.
 func (p runPage) CanCancel() bool { return p.Submit && !p.Run.State.Final() && !p.Run.CancelRequested }
-func (p runPage) CanRetry() bool  { return p.Submit && p.Total > 0 }
+func (p runPage) CanRetry() bool  { return p.Submit && p.Run.State.Final() }
 func (p runPage) CanPreview() bool {
 	return p.Run.State.Final() && p.Run.State != glovebox.BatchRunErrored
 }
@@ -39,10 +40,10 @@ func (s *site) showBatchRun(w http.ResponseWriter, r *http.Request, v *visitor) 
 	if err != nil {
 		return err
 	}
-	if run, err = s.BatchRuns.BatchRun(r.Context(), run.ID); err != nil {
+	if run, err = s.Batches.BatchRun(r.Context(), run.ID); err != nil {
 		return err
 	}
-	all, err := s.BatchRuns.WorkspacesOf(r.Context(), run.ID)
+	all, err := s.Batches.WorkspacesOf(r.Context(), changeset.WorkspaceFilter{Run: run.ID})
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (s *site) showBatchRun(w http.ResponseWriter, r *http.Request, v *visitor) 
 	if !slices.Contains(workspaceStates(), glovebox.State(page.Filter.State)) {
 		page.Filter.State = ""
 	}
-	all = slices.DeleteFunc(all, func(ws glovebox.BatchWorkspace) bool {
+	all = slices.DeleteFunc(all, func(ws changeset.Workspace) bool {
 		return page.Filter.State != "" && string(ws.State) != page.Filter.State || !page.Filter.holds(ws.Repo, ws.Path, ws.Reason)
 	})
 	page.Matching = len(all)
@@ -68,7 +69,7 @@ func (s *site) downloadSpec(w http.ResponseWriter, r *http.Request, v *visitor) 
 	if err != nil {
 		return err
 	}
-	if run, err = s.BatchRuns.BatchRun(r.Context(), run.ID); err != nil {
+	if run, err = s.Batches.BatchRun(r.Context(), run.ID); err != nil {
 		return err
 	}
 	attachment(w, string(Visible([]byte(change.Name)))+".batch.yaml", "application/octet-stream")
@@ -83,7 +84,7 @@ func (s *site) cancelBatchRun(w http.ResponseWriter, r *http.Request, v *visitor
 	if err != nil {
 		return err
 	}
-	if err := s.BatchControl.CancelRun(r.Context(), run.ID, v.actor()); err != nil {
+	if _, err := s.Batches.Cancel(r.Context(), run.ID, v.actor()); err != nil {
 		return err
 	}
 	http.Redirect(w, r, s.linksOf(change, v).At("runs", run.ID), http.StatusSeeOther)
@@ -96,30 +97,23 @@ func (s *site) retryWorkspaces(w http.ResponseWriter, r *http.Request, v *visito
 	if err != nil {
 		return err
 	}
-	all, err := s.BatchRuns.WorkspacesOf(r.Context(), run.ID)
-	if err != nil {
-		return err
-	}
 	var ids []string
-	if r.PostForm.Get("do") == "failed" {
-		for _, ws := range all {
-			if ws.State == glovebox.StateFailed || ws.State == glovebox.StateErrored || ws.State == glovebox.StateCanceled {
-				ids = append(ids, ws.ID)
-			}
+	if r.PostForm.Get("do") != "failed" {
+		all, err := s.Batches.WorkspacesOf(r.Context(), changeset.WorkspaceFilter{Run: run.ID})
+		if err != nil {
+			return err
 		}
-	} else {
 		ids, err = chosen(r, func(id string) bool {
-			return slices.ContainsFunc(all, func(ws glovebox.BatchWorkspace) bool { return ws.ID == id })
+			return slices.ContainsFunc(all, func(ws changeset.Workspace) bool { return ws.ID == id })
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if len(ids) > 0 {
-		if err := s.BatchControl.RetryWorkspaces(r.Context(), run.ID, v.actor(), ids); err != nil {
-			return err
-		}
+	if _, err := s.Batches.Retry(r.Context(), run.ID, ids); err != nil {
+		return err
 	}
+	s.Logger.Info("retry workspaces", "run", run.ID, "workspaces", len(ids), "by", v.token.Name)
 	http.Redirect(w, r, s.linksOf(change, v).At("runs", run.ID), http.StatusSeeOther)
 	return nil
 }

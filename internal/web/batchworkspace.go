@@ -19,7 +19,9 @@ type workspacePage struct {
 }
 
 // CanRetry says whether the button makes sense.
-func (p workspacePage) CanRetry() bool { return p.Submit && p.Workspace.State.Final() }
+func (p workspacePage) CanRetry() bool {
+	return p.Submit && p.Run.State.Final() && p.Workspace.State.Final()
+}
 
 // showWorkspace shows a workspace with its job's log and diff; with "?part=summary" all but the log.
 func (s *site) showWorkspace(w http.ResponseWriter, r *http.Request, v *visitor) error {
@@ -27,16 +29,16 @@ func (s *site) showWorkspace(w http.ResponseWriter, r *http.Request, v *visitor)
 	if err != nil {
 		return err
 	}
-	ws, err := s.BatchRuns.Workspace(r.Context(), r.PathValue("workspace"))
+	ws, err := s.Batches.Workspace(r.Context(), r.PathValue("workspace"))
 	if err != nil {
 		return err
 	}
 	if ws.Run != run.ID {
 		return glovebox.ErrNotFound
 	}
-	page := workspacePage{frame: s.frame(ws.Repo+" of "+change.Name, v), Links: s.linksOf(change, v), Change: change, Run: run, Workspace: ws}
+	page := workspacePage{frame: s.frame(ws.Repo+" of "+change.Name, v), Links: s.linksOf(change, v), Change: change, Run: run, Workspace: ws.BatchWorkspace}
 	summary := r.URL.Query().Get("part") == "summary"
-	job, err := s.workspaceJob(r, v, change, ws)
+	job, err := s.workspaceJob(r, change, ws.JobID)
 	if err == nil {
 		page.Job, err = s.jobPage(r, v, job, job.Attempt, summary)
 	} else if errors.Is(err, glovebox.ErrNotFound) {
@@ -53,11 +55,11 @@ func (s *site) showWorkspace(w http.ResponseWriter, r *http.Request, v *visitor)
 }
 
 // workspaceJob reads a workspace's job, which must be its batch change's tenant's.
-func (s *site) workspaceJob(r *http.Request, v *visitor, change glovebox.BatchChange, ws glovebox.BatchWorkspace) (glovebox.Job, error) {
-	if ws.JobID == "" {
+func (s *site) workspaceJob(r *http.Request, change glovebox.BatchChange, id string) (glovebox.Job, error) {
+	if id == "" {
 		return glovebox.Job{}, glovebox.ErrNotFound
 	}
-	job, err := s.Jobs.Get(r.Context(), ws.JobID)
+	job, err := s.Jobs.Get(r.Context(), id)
 	if err == nil && tenantOf(job.Tenant) != tenantOf(change.Tenant) {
 		err = glovebox.ErrNotFound
 	}

@@ -18,7 +18,7 @@ import (
 func zeroPages() map[string]any {
 	return map[string]any{"jobs": jobsPage{}, "job": jobPage{}, "diff": diffPage{}, "submit": submitPage{},
 		"batchchanges": batchesPage{}, "batchnew": batchNewPage{}, "batchchange": batchPage{}, "batchrun": runPage{}, "batchworkspace": workspacePage{}, "batchpreview": previewPage{},
-		 "executors": executorsPage{}, "login": loginPage{}, "error": errorPage{}}
+		"executors": executorsPage{}, "login": loginPage{}, "error": errorPage{}}
 }
 
 func TestTemplatesTakeTheZeroPage(t *testing.T) {

@@ -34,7 +34,7 @@ type frame struct {
 }
 
 func (s *site) frame(title string, v *visitor) frame {
-	f := frame{Title: title, Version: s.Version, Batches: s.hasBatches()}
+	f := frame{Title: title, Version: s.Version, Batches: s.Batches != nil}
 	if v != nil && v.session != nil {
 		f.User, f.CSRF = &v.token, v.session.csrf
 		f.Submit, f.Admin = v.may(glovebox.RoleOperator), v.may(glovebox.RoleAdmin)

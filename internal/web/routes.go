@@ -45,7 +45,7 @@ func (s *site) routes() []route {
 		{"GET /static/{version}/{name}", anyone, s.serveStatic},
 		{"/", anyone, s.notFound},
 	}
-	if s.hasBatches() {
+	if s.Batches != nil {
 		routes = append(routes, s.batchRoutes()...)
 	}
 	return routes

@@ -24,20 +24,6 @@ func (s *site) streamJobs(w http.ResponseWriter, r *http.Request, v *visitor) er
 	return s.streamChanges(w, r, v, func(ctx context.Context) <-chan struct{} { return s.Jobs.Watch(ctx, "") })
 }
 
-// streamBatchChanges tells the list of batch changes when to look again.
-func (s *site) streamBatchChanges(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	return s.streamChanges(w, r, v, func(ctx context.Context) <-chan struct{} { return s.BatchChanges.Watch(ctx, "") })
-}
-
-// streamBatchChange tells the pages of a batch change when to look again.
-func (s *site) streamBatchChange(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	change, err := s.batchChange(r, v)
-	if err != nil {
-		return err
-	}
-	return s.streamChanges(w, r, v, func(ctx context.Context) <-chan struct{} { return s.BatchChanges.Watch(ctx, change.ID) })
-}
-
 // streamChanges sends an event "change" for what watch delivers, not too often.
 func (s *site) streamChanges(w http.ResponseWriter, r *http.Request, v *visitor, watch func(context.Context) <-chan struct{}) error {
 	stream, done, err := s.openStream(w, r, v)
