@@ -124,17 +124,18 @@ func (s *site) showBatchChange(w http.ResponseWriter, r *http.Request, v *visito
 
 // batchEvents tells what happened from what is known of a batch change and its runs, newest first.
 func batchEvents(change glovebox.BatchChange, runs []glovebox.BatchRun) []glovebox.Event {
-	events := []glovebox.Event{{Time: change.CreatedAt, Kind: "created", Actor: change.CreatedBy}}
+	var events []glovebox.Event
 	add := func(at *time.Time, kind, actor, message string) {
 		if at != nil {
 			events = append(events, glovebox.Event{Time: *at, Kind: kind, Actor: actor, Message: message})
 		}
 	}
 	for _, run := range runs {
-		add(&run.CreatedAt, "run begun", run.CreatedBy, run.ID)
 		add(run.FinishedAt, "run "+string(run.State), "", run.ID)
+		add(&run.CreatedAt, "run begun", run.CreatedBy, run.ID)
 	}
 	add(change.ClosedAt, "closed", "", "")
+	add(&change.CreatedAt, "created", change.CreatedBy, "")
 	slices.SortStableFunc(events, func(a, b glovebox.Event) int { return b.Time.Compare(a.Time) })
 	return events[:min(len(events), 50)]
 }

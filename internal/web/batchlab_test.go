@@ -41,7 +41,7 @@ const batchDiff = `diff --git a/cmd/server/main.go b/cmd/server/main.go
 index 1111111..2222222 100644
 --- a/cmd/server/main.go
 +++ b/cmd/server/main.go
-@@ -12,9 +12,10 @@ import (
+@@ -12,8 +12,11 @@ import (
  // decode reads one message. It never keeps more than max bytes, which
  // is why callers hand in a limit.
 -func decode(r io.Reader, v interface{}) error {
@@ -56,7 +56,7 @@ index 1111111..2222222 100644
 -var registry = map[string]interface{}{"x": 1, "y": 0x1f, "raw": ` + "`a b`" + `}
 +var registry = map[string]any{"x": 1, "y": 0x1f, "raw": ` + "`a b`" + `}
  
-@@ -80,3 +81,2 @@ func main() {
+@@ -80,3 +83,2 @@ func main() {
  	flag.Parse() /* all of them */
 -	log.Fatal(run(os.Args))
  }

@@ -133,12 +133,15 @@ func (f *fileReader) begin(header []byte) {
 
 // line takes a line after the header.
 func (f *fileReader) line(text []byte) {
-	if f.oldLeft <= 0 && f.newLeft <= 0 {
-		switch {
-		case !f.begun && (bytes.HasPrefix(text, []byte("Binary files ")) || bytes.HasPrefix(text, []byte("GIT binary patch"))):
-			f.binary = true
-			return
-		case bytes.HasPrefix(text, []byte("@@ ")) && f.hunk(string(text)):
+	switch {
+	case !f.begun && (bytes.HasPrefix(text, []byte("Binary files ")) || bytes.HasPrefix(text, []byte("GIT binary patch"))):
+		f.binary = true
+		return
+	case bytes.HasPrefix(text, []byte("@@ ")):
+		// No line of a hunk begins so: one that has lines left lied about their number.
+		left := f.oldLeft > 0 || f.newLeft > 0
+		if f.hunk(string(text)) {
+			f.broken = f.broken || left
 			return
 		}
 	}

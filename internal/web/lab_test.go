@@ -28,7 +28,7 @@ import (
 // lab is the user interface on a real queue, store, log store, batch changes and
 // blobs, with the test in the place of the executor, of what resolves runs and of what publishes.
 type lab struct {
-	t         *testing.T
+	t         testing.TB
 	server    *httptest.Server
 	queue     *queue.Queue
 	logs      *logs.Store
@@ -53,7 +53,7 @@ func (noMirrors) GitDir(context.Context, glovebox.Repository, string) (string, e
 // deps lets a test change what the pages are made from.
 type deps = web.Deps
 
-func newLab(t *testing.T, change ...func(*deps)) *lab {
+func newLab(t testing.TB, change ...func(*deps)) *lab {
 	t.Helper()
 	ctx := t.Context()
 	db, err := store.Open(ctx, filepath.Join(t.TempDir(), "db.sqlite"), store.Options{})
@@ -92,7 +92,7 @@ func newLab(t *testing.T, change ...func(*deps)) *lab {
 	return l
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func (a *attempt) complete(result glovebox.Result) {
 
 // browser is an HTTP client with a cookie jar that follows no redirects.
 type browser struct {
-	t    *testing.T
+	t    testing.TB
 	base string
 	http *http.Client
 }

@@ -151,21 +151,25 @@ func TestFullPageShowsTheFields(t *testing.T) {
 func TestReadDiff(t *testing.T) {
 	text := "diff --git a/a.go b/a.go\nindex 1..2 100644\n--- a/a.go\n+++ b/a.go\n@@ -3,2 +3,2 @@ func x()\n-old\n+new <b>\n same\n" +
 		"diff --git a/bad b/bad\nindex 1..2 100644\n--- a/bad\n+++ b/bad\n@@ -1,9 +1 @@\n-x\n" +
+		"diff --git a/lies b/lies\nindex 1..2 100644\n--- a/lies\n+++ b/lies\n@@ -1,9 +1,9 @@\n-x\n@@ -70 +70 @@\n-y\n+z\n" +
 		"diff --git a/bin b/bin\nindex 1..2 100644\nBinary files a/bin and b/bin differ\n" +
 		"diff --git a/old name b/new name\nsimilarity index 100%\nrename from old name\nrename to new name\n"
 	view, err := readDiff(strings.NewReader(text), "/d")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(view.Files) != 4 || view.Cut {
+	if len(view.Files) != 5 || view.Cut {
 		t.Fatalf("got %+v", view)
 	}
-	a, bad, bin, moved := view.Files[0], view.Files[1], view.Files[2], view.Files[3]
+	a, bad, lies, bin, moved := view.Files[0], view.Files[1], view.Files[2], view.Files[3], view.Files[4]
 	if a.Added != 1 || a.Deleted != 1 || !a.Open || a.Hunks[0].Lines[1].New != 3 || a.Hunks[0].Lines[2].Old != 4 {
 		t.Errorf("a.go is %+v", a)
 	}
 	if bad.Note != "not understood" || len(bad.Hunks[0].Lines) != 1 {
 		t.Errorf("bad is %+v", bad)
+	}
+	if lies.Note != "not understood" || len(lies.Hunks) != 2 || lies.Hunks[1].Lines[1].New != 70 {
+		t.Errorf("lies is %+v", lies)
 	}
 	if bin.Note != "binary" || moved.OldName != "old name" || moved.Name != "new name" || moved.Note != "renamed" {
 		t.Errorf("binary is %+v, renamed %+v", bin, moved)
