@@ -50,8 +50,8 @@ type Options struct {
 	Blobs        blob.Store
 	// Hosts are the code hosts that requests are opened at; branches of other repositories are only pushed.
 	Hosts []Host
-	// Link is the page of a batch change for batch_change_link in texts; nil leaves the words as they are.
-	Link    func(batchChange string) string
+	// Link is the page of the batch change of a name, for batch_change_link in texts; nil leaves the words as they are.
+	Link    func(name string) string
 	Rollout Rollout
 	// Push is codehost.Push when nil.
 	Push Push

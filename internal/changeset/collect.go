@@ -136,7 +136,7 @@ func (b *Batches) specsOf(ctx context.Context, m Moved) ([]Spec, error) {
 		if err != nil {
 			return nil, &transientError{err}
 		}
-		result.Link = b.Link(run.BatchChange)
+		result.Link = b.Link(run.Name)
 	}
 	wanted, err := batch.Changesets(ctx, p.spec, ws, result)
 	if err != nil {

@@ -278,4 +278,3 @@ func (f *fakeRemotes) head(remote, branch string) (string, bool) {
 }
 
 var errLine = errors.New("the line is cut")
-

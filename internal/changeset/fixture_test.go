@@ -33,8 +33,10 @@ type fixture struct {
 	other *fakeHost
 	git   *fakeRemotes
 	opt   changeset.Options
-	b     *changeset.Batches
-	stop  func()
+
+	mu   sync.Mutex // while a server is replaced by another
+	b    *changeset.Batches
+	stop func()
 }
 
 const commitName = "0123456789abcdef0123456789abcdef01234567"

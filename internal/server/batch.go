@@ -79,12 +79,12 @@ func (s *Server) getBatchChange(r *request) error {
 }
 
 func (s *Server) closeBatchChange(r *request) error {
-	change, err := s.batchChange(r)
-	if err != nil {
-		return err
-	}
 	var in api.CloseBatchChange
 	if err := r.optionalJSON(&in); err != nil {
+		return err
+	}
+	change, err := s.batchChange(r)
+	if err != nil {
 		return err
 	}
 	if change, err = s.Batches.Close(r.Context(), change.ID, in.KeepOpen); err != nil {
@@ -95,12 +95,12 @@ func (s *Server) closeBatchChange(r *request) error {
 }
 
 func (s *Server) publishChangesets(r *request) error {
-	change, err := s.batchChange(r)
-	if err != nil {
-		return err
-	}
 	var in api.PublishChangesets
 	if err := r.json(&in); err != nil {
+		return err
+	}
+	change, err := s.batchChange(r)
+	if err != nil {
 		return err
 	}
 	if len(in.Changesets) > maxIDs {

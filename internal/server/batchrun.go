@@ -73,12 +73,12 @@ func (s *Server) cancelBatchRun(r *request) error {
 }
 
 func (s *Server) retryBatchRun(r *request) error {
-	run, err := s.batchRun(r, r.PathValue("id"))
-	if err != nil {
-		return err
-	}
 	var in api.RetryBatchRun
 	if err := r.optionalJSON(&in); err != nil {
+		return err
+	}
+	run, err := s.batchRun(r, r.PathValue("id"))
+	if err != nil {
 		return err
 	}
 	if len(in.Workspaces) > maxIDs {

@@ -32,7 +32,7 @@ const (
 	jobBody   = 40 << 20 // all of a job's files in base64, its scripts, and room for escapes
 	logBody   = 8 << 20
 	idsBody   = 1 << 20 // ten thousand ids, and more
-	ownBound  = -1 // the handler sets it
+	ownBound  = -1      // the handler sets it
 )
 
 // route is one operation of the server.
