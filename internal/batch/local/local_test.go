@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig runs specs over clones with the fake runtime.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	runtime *fake.Runtime
 	cache   *stepcache.Folder
@@ -53,7 +53,7 @@ func (d plainDisk) Scratch() string     { return filepath.Join(string(d), "scrat
 func (d plainDisk) Full() (bool, error) { return false, nil }
 func (d plainDisk) Close() error        { return os.RemoveAll(string(d)) }
 
-func newRig(t *testing.T, repos ...string) *rig {
+func newRig(t testing.TB, repos ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), runtime: &fake.Runtime{}}
 	for _, name := range repos {
