@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -227,8 +228,18 @@ func (a *attempt) fetchDiff(ctx context.Context) (bool, error) {
 	return err == nil, context.Cause(ctx)
 }
 
-// keepDiff copies a cached diff to a file of this attempt, checked: the store may remove its own at any time.
+// smallDiff is the largest diff that is held in memory: making a file takes longer than all else of a cached job.
+const smallDiff = 256 << 10
+
+// keepDiff copies a cached diff to memory or to a file of this attempt, checked: the store may remove its own at any time.
 func (a *attempt) keepDiff(key string, d glovebox.Diff, r io.Reader) (_ *diffFile, err error) {
+	if d.Size <= smallDiff {
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return nil, fmt.Errorf("read cached diff: %w", err)
+		}
+		return &diffFile{Diff: d, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }}, nil
+	}
 	path := filepath.Join(a.dir, "cached-"+key[:16])
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
