@@ -121,9 +121,9 @@ func (b *Batch) Close(ctx context.Context) error {
 // send runs until everything is delivered after Close, the lease is lost, or ctx ends.
 func (b *Batch) send(ctx context.Context) {
 	defer close(b.done)
-	buf := make([]byte, MaxBatch)
+	var buf []byte
 	for failures := 0; ; {
-		chunk, offset, finished := b.next(buf)
+		chunk, offset, finished := b.next(&buf)
 		if finished {
 			return
 		}
@@ -161,19 +161,23 @@ func (b *Batch) send(ctx context.Context) {
 }
 
 // next reads the next batch from the spool, whole records only.
-func (b *Batch) next(buf []byte) (chunk []byte, offset int64, finished bool) {
+func (b *Batch) next(buf *[]byte) (chunk []byte, offset int64, finished bool) {
 	b.mu.Lock()
 	offset, size, closing := b.acked, b.size, b.closing
 	b.mu.Unlock()
 	if offset == size || b.failed() {
 		return nil, offset, closing || b.failed()
 	}
-	n, err := b.spool.ReadAt(buf[:min(size-offset, int64(len(buf)))], offset)
+	want := int(min(size-offset, MaxBatch))
+	if want > len(*buf) { // most logs are short
+		*buf = make([]byte, min(MaxBatch, max(2*want, 4<<10)))
+	}
+	n, err := b.spool.ReadAt((*buf)[:want], offset)
 	if n == 0 && err != nil {
 		b.fail(fmt.Errorf("read log spool: %w", err))
 		return nil, offset, true
 	}
-	chunk = buf[:n]
+	chunk = (*buf)[:n]
 	if i := bytes.LastIndexByte(chunk, '\n'); i >= 0 {
 		chunk = chunk[:i+1]
 	}
