@@ -199,6 +199,7 @@ func publishing(c Changeset, publish glovebox.Published, now time.Time) Changese
 	c.Revision++
 	c.Error, c.Tries, c.UpdatedAt = "", 0, now
 	c.NextAt = &now
+	again(&c)
 	if !c.published() {
 		c.State = glovebox.ChangesetScheduled
 	}

@@ -164,7 +164,16 @@ func closing(c *Changeset, now time.Time) {
 	c.UpdatedAt = now
 	if c.published() {
 		c.NextAt = &now
+		again(c)
 		return
 	}
 	c.State, c.NextAt = glovebox.ChangesetClosed, nil
+}
+
+// again makes a failed changeset one that is on its way: it has not failed at what is wanted now, and whoever
+// waits for it is to wait.
+func again(c *Changeset) {
+	if c.State == glovebox.ChangesetFailed && !c.Imported {
+		c.State = glovebox.ChangesetPublishing
+	}
 }

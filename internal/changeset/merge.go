@@ -133,6 +133,7 @@ func (m merging) want(c Changeset, s Spec, isNew bool) planned {
 		c.Error, c.Tries, c.Unchanged = "", 0, 0
 		c.UpdatedAt = m.now
 		c.NextAt = &m.now
+		again(&c)
 		if !c.published() && !c.Imported {
 			c.State = glovebox.ChangesetUnpublished
 			if c.Publish == glovebox.PublishedYes || c.Publish == glovebox.PublishedDraft {

@@ -99,7 +99,10 @@ func setHostOption(host *changeset.Host, config *codehost.Config, key, value str
 			err = fmt.Errorf("max=%q: want 1 to 100", value)
 		}
 	case "insecure":
-		config.Insecure = true
+		if value != "" {
+			err = fmt.Errorf("insecure=%q: insecure has no value", value)
+		}
+		config.Insecure = err == nil
 	default:
 		err = fmt.Errorf("option %q: want token-file, token-env, webhook-secret-file, webhook-secret-env, max or insecure", key)
 	}

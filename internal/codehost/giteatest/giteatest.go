@@ -15,7 +15,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -29,7 +29,8 @@ type Server struct {
 	URL, User, Token string
 
 	program, dir string
-	users        atomic.Int64
+	// stop ends the running process.
+	stop func()
 }
 
 const ini = `APP_NAME = test
@@ -145,7 +146,13 @@ func (s *Server) cli(t testing.TB, args ...string) string {
 func (s *Server) addUser(t testing.TB, name string, flags ...string) string {
 	t.Helper()
 	s.cli(t, append([]string{"admin", "user", "create", "--username", name, "--password", "for-tests-only-1", "--email", name + "@example.org", "--must-change-password=false"}, flags...)...)
-	out := s.cli(t, "admin", "user", "generate-access-token", "--username", name, "--token-name", "test", "--scopes", "all", "--raw")
+	return s.NewToken(t, name, "test", "all")
+}
+
+// NewToken returns a token of a user's that allows what its scopes say: "write:repository,read:user".
+func (s *Server) NewToken(t testing.TB, user, name, scopes string) string {
+	t.Helper()
+	out := s.cli(t, "admin", "user", "generate-access-token", "--username", user, "--token-name", name, "--scopes", scopes, "--raw")
 	lines := strings.Fields(out)
 	return lines[len(lines)-1]
 }
@@ -169,20 +176,20 @@ func (s *Server) serve(t testing.TB) error {
 		cmd.Wait()
 		close(ended)
 	}()
-	stop := func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		<-ended
 		if t.Failed() {
 			t.Logf("gitea said:\n%s", said.Bytes()[max(0, said.Len()-8000):])
 		}
-	}
+	})
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for range 1200 {
 		if resp, err := http.Get(s.URL + "/api/v1/version"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				t.Cleanup(stop)
+				t.Cleanup(s.stop)
 				return nil
 			}
 		}
@@ -196,6 +203,17 @@ func (s *Server) serve(t testing.TB) error {
 	cancel()
 	<-ended
 	return fmt.Errorf("gitea does not answer; it said:\n%s", said.String())
+}
+
+// Stop kills the server, whatever it is doing. Restart starts it again, at the same address and with all that it has.
+func (s *Server) Stop() { s.stop() }
+
+// Restart is for after Stop.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	if err := s.serve(t); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // API does one call of the test's own and wants it to succeed; path begins after /api/v1.
