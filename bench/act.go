@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -28,22 +29,13 @@ func (c *change) act(ctx context.Context, slots int) (variant, error) {
 		args = append(args, "--container-options="+strings.Join(c.docker, " "))
 	}
 	env := []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_CACHE_HOME=" + home}
-	return variant{fmt.Sprintf("%s act, %d at once", c, slots), func(ctx context.Context) (float64, error) {
-		scripts := c.scripts(c.nonce())
-		for _, name := range c.names {
-			if err := os.WriteFile(filepath.Join(home, name+".yaml"), []byte(workflow(name, scripts)), 0o644); err != nil {
-				return 0, err
-			}
+	return c.inClones(fmt.Sprintf("%s act, %d at once", c, slots), dir, slots, func(ctx context.Context, name string, scripts []string) error {
+		file := filepath.Join(home, name+".yaml")
+		if err := os.WriteFile(file, []byte(workflow(name, scripts)), 0o644); err != nil {
+			return err
 		}
-		if err := c.reset(ctx, dir); err != nil {
-			return 0, err
-		}
-		return timed(func(ctx context.Context) error {
-			return c.each(ctx, slots, func(ctx context.Context, name string) error {
-				return run(prepared(ctx, filepath.Join(dir, name), env, c.env.act, append(args, "-W", filepath.Join(home, name+".yaml"))...))
-			})
-		})(ctx)
-	}}, nil
+		return run(prepared(ctx, filepath.Join(dir, name), env, c.env.act, append(slices.Clone(args), "-W", file)...))
+	}), nil
 }
 
 // workflow is one job of the scripts. act names its container after it, so that it must have a name of its own.

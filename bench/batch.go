@@ -56,7 +56,7 @@ func codemod(ctx context.Context, env environment) ([]series, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &change{env: env, repos: repos, names: names, image: hostImage, scripts: codemodScripts, edits: true,
+	c := &change{env: env, repos: repos, names: names, image: hostImage, scripts: codemodScripts,
 		docker: []string{"-v", "/usr:/usr:ro", "-e", "PATH=/usr/local/go/bin:/usr/bin:/bin", "-e", "HOME=/tmp", "-e", "GOTOOLCHAIN=local"}}
 	variants, err := c.competitors(ctx)
 	if err != nil {

@@ -24,8 +24,6 @@ type change struct {
 	docker []string
 	// scripts are the steps. The nonce makes them others in each run, so that no cache knows them.
 	scripts func(nonce string) []string
-	// edits says that scripts of one nonce leave nothing to do to those of the next.
-	edits bool
 
 	round int
 }
@@ -36,7 +34,7 @@ func (c *change) nonce() string {
 	return strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + strconv.Itoa(c.round)
 }
 
-// tables gives the names of the variants the number of repositories and steps.
+// String is the number of repositories and of steps.
 func (c *change) String() string { return fmt.Sprintf("%d × %d", len(c.names), len(c.scripts(""))) }
 
 // floor runs one bare container a step, at most slots at once and the steps of a repository one after
@@ -50,23 +48,15 @@ func (c *change) floor(ctx context.Context, slots int) (variant, error) {
 	if slots > 1 {
 		name = fmt.Sprintf("%s docker run --rm, %d at once", c, slots)
 	}
-	return variant{name, func(ctx context.Context) (float64, error) {
-		scripts := c.scripts(c.nonce())
-		if err := c.reset(ctx, dir); err != nil {
-			return 0, err
+	return c.inClones(name, dir, slots, func(ctx context.Context, name string, scripts []string) error {
+		for _, script := range scripts {
+			args := append([]string{"run", "--rm", "--network=none", "-v", filepath.Join(dir, name) + ":/work", "-w", "/work"}, c.docker...)
+			if err := command(ctx, "docker", append(args, c.image, "sh", "-ec", script)...); err != nil {
+				return err
+			}
 		}
-		return timed(func(ctx context.Context) error {
-			return c.each(ctx, slots, func(ctx context.Context, name string) error {
-				for _, script := range scripts {
-					args := append([]string{"run", "--rm", "--network=none", "-v", filepath.Join(dir, name) + ":/work", "-w", "/work"}, c.docker...)
-					if err := command(ctx, "docker", append(args, c.image, "sh", "-ec", script)...); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		})(ctx)
-	}}, nil
+		return nil
+	}), nil
 }
 
 // bare runs the scripts with the machine's shell and no sandbox, for what the work itself takes.
@@ -75,22 +65,45 @@ func (c *change) bare(ctx context.Context) (variant, error) {
 	if err := clones(ctx, c.repos, dir, c.names); err != nil {
 		return variant{}, err
 	}
-	return variant{c.String() + " sh, no sandbox", func(ctx context.Context) (float64, error) {
+	return c.inClones(c.String()+" sh, no sandbox", dir, c.env.slots, func(ctx context.Context, name string, scripts []string) error {
+		for _, script := range scripts {
+			if err := run(prepared(ctx, filepath.Join(dir, name), nil, "sh", "-ec", script)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}), nil
+}
+
+// inClones times what edits the clones beneath dir, each by f with the scripts, slots at once.
+func (c *change) inClones(name, dir string, slots int, f func(ctx context.Context, name string, scripts []string) error) variant {
+	return variant{name, func(ctx context.Context) (float64, error) {
 		scripts := c.scripts(c.nonce())
 		if err := c.reset(ctx, dir); err != nil {
 			return 0, err
 		}
-		return timed(func(ctx context.Context) error {
-			return c.each(ctx, c.env.slots, func(ctx context.Context, name string) error {
-				for _, script := range scripts {
-					if err := run(prepared(ctx, filepath.Join(dir, name), nil, "sh", "-ec", script)); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+		figure, err := timed(func(ctx context.Context) error {
+			return c.each(ctx, slots, func(ctx context.Context, name string) error { return f(ctx, name, scripts) })
 		})(ctx)
-	}}, nil
+		if err == nil {
+			err = c.edited(ctx, dir)
+		}
+		return figure, err
+	}}
+}
+
+// edited says whether each clone beneath dir was changed.
+func (c *change) edited(ctx context.Context, dir string) error {
+	for _, name := range c.names {
+		out, err := prepared(ctx, filepath.Join(dir, name), nil, "git", "status", "--porcelain").Output()
+		if err != nil {
+			return fmt.Errorf("look at what changed: %w", err)
+		}
+		if len(out) == 0 {
+			return fmt.Errorf("nothing changed in %s", name)
+		}
+	}
+	return nil
 }
 
 // each calls f for each repository, slots at once.
@@ -103,14 +116,13 @@ func (c *change) each(ctx context.Context, slots int, f func(ctx context.Context
 	return group.Wait()
 }
 
-// reset undoes what earlier runs left in clones, where that would be work spared.
+// reset undoes what earlier runs left in clones, which would be work spared.
 func (c *change) reset(ctx context.Context, dir string) error {
-	if !c.edits {
-		return nil
-	}
 	for _, name := range c.names {
-		if err := command(ctx, "git", "-C", filepath.Join(dir, name), "reset", "-q", "--hard"); err != nil {
-			return err
+		for _, args := range [][]string{{"reset", "-q", "--hard"}, {"clean", "-qfdx"}} {
+			if err := run(prepared(ctx, filepath.Join(dir, name), nil, "git", args...)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
