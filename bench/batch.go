@@ -101,8 +101,8 @@ func (c *change) competitors(ctx context.Context) ([]variant, error) {
 
 // preview is the command that is measured. What it caches lies in the measurement's folder.
 func (e environment) preview(ctx context.Context, spec, repos, out, runtime string) *exec.Cmd {
-	return prepared(ctx, "", []string{"XDG_CACHE_HOME=" + filepath.Join(e.dir, "cache")}, e.glovebox,
-		"batch", "preview", spec, "--repos-dir", repos, "-o", out, "--runtime", runtime, "--jobs", fmt.Sprint(e.slots))
+	return prepared(ctx, "", nil, e.glovebox, "batch", "preview", spec, "--repos-dir", repos, "-o", out,
+		"--runtime", runtime, "--jobs", fmt.Sprint(e.slots), "--data", filepath.Join(e.dir, "data"))
 }
 
 var errNoBatch = errors.New("the binary has no `batch preview`")
