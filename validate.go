@@ -25,6 +25,9 @@ const (
 	MaxFiles      = 1000
 	MaxFileBytes  = 16 << 20 // all files together
 	MaxOutputs    = 100
+	MaxStepFiles  = 64
+	MaxCaches     = 16
+	MaxCondition  = 64 << 10
 	MaxLabels     = 64
 	MaxAttempts   = 20
 	MaxTimeout    = Duration(7 * 24 * time.Hour)
@@ -79,6 +82,8 @@ func (s JobSpec) Validate() error {
 	v.checkFiles(s.Files)
 	v.checkSteps(s.Steps)
 	v.checkOutputs(s.Outputs)
+	v.checkTemplate(s)
+	v.checkCaches(s.Caches)
 	if len(v.problems) == 0 {
 		return nil
 	}
@@ -147,6 +152,13 @@ func (v *validator) checkRepo(r Repo) {
 	okRev := len(r.Rev) <= 512 && plain(r.Rev) && !strings.HasPrefix(r.Rev, "-") &&
 		!strings.ContainsAny(r.Rev, " :?*[\\") && !strings.Contains(r.Rev, "..")
 	v.check(okRev, "repo.rev", "want a branch, a tag or a commit: no spaces, no control characters, none of : ? * [ \\ and \"..\", not beginning with '-'")
+	if r.Only != "" {
+		msg := badPath(r.Only)
+		if msg == "" && path.Clean(r.Only) != r.Only {
+			msg = "want a clean path: no \".\", no empty parts, no slash at the end"
+		}
+		v.check(msg == "", "repo.only", "%s", msg)
+	}
 	v.check(r.Commit == "" || commitShape().MatchString(r.Commit), "repo.commit", "want a full commit of 40 or 64 lower-case hex digits")
 }
 

@@ -43,8 +43,9 @@ func (v *validator) checkStep(p string, s Step) int {
 	}
 	v.check(s.If == "" || s.If == "success" || s.If == "failure" || s.If == "always", p+".if",
 		"want success, failure or always, not %q", short(s.If))
+	v.check(len(s.Condition) <= MaxCondition && text(s.Condition), p+".condition", "want at most %s of UTF-8 without NUL bytes", Size(MaxCondition))
 	v.checkTimeout(s.Timeout, p+".timeout")
-	return size + v.checkEnv(p, s)
+	return size + len(s.Condition) + v.checkEnv(p, s)
 }
 
 // checkCommand checks that there is exactly one of script and command.

@@ -16,14 +16,19 @@ import (
 func good() JobSpec {
 	return JobSpec{
 		Name: "build ü", Queue: "default", Priority: -100, Labels: map[string]string{"arch": "amd64", "any key!": ""},
-		Runtime: "gvisor", Repo: &Repo{Name: "../local app.git", Rev: "refs/heads/feature/x~1^{}", Commit: strings.Repeat("a", 40)},
+		Runtime: "gvisor", Repo: &Repo{Name: "../local app.git", Rev: "refs/heads/feature/x~1^{}", Commit: strings.Repeat("a", 40), Only: "a/b"},
 		Files: []File{{Path: "a/b c.txt", Content: "x"}, {Path: "./a/bin", Base64: "AAEC", Executable: true}, {Path: "a/.git/config"}},
 		Steps: []Step{
 			{Key: "a.b-c_D", Image: "host", Run: "true\n", Dir: "a/b", Env: map[string]string{"A_1": "multi\nline"}, Secrets: []string{"TOKEN"}},
-			{Image: "docker-archive:/tmp/my image.tar", Command: []string{"echo", "", "$x"}, If: "always", Timeout: Duration(time.Second), Dir: "."},
+			{Image: "docker-archive:/tmp/my image.tar", Command: []string{"echo", "", "$x"}, If: "always", Timeout: Duration(time.Second), Dir: ".",
+				Condition: "${{ true }}\n", Files: []StepFile{{Path: "/etc/a b", Content: "x"}, {Path: "/work/in/it", Base64: "AAEC", Executable: true}},
+				Outputs: map[string]StepOutput{"a_1": {Value: "${{ step.stdout }}", Format: "json"}, "B": {}}},
 		},
 		Limits:  Limits{CPUs: 0.1, Memory: 16 << 20, Disk: 16 << 20, Pids: 1, OpenFiles: 16, Log: 1, Timeout: MaxTimeout},
 		Network: NetworkNone, Outputs: []string{"report/**/*.json", "a[!b]?"}, Attempts: MaxAttempts,
+		Template: &Template{Repository: TemplateRepository{Name: "a", Branch: "refs/heads/main", SearchResultPaths: []string{"a b"}},
+			BatchChange: TemplateBatchChange{Name: "b", Description: "c\nd"}, Path: "x/y"},
+		StepCache: StepCacheUse, Caches: []CacheFolder{{Name: "npm", Path: "/root/.npm"}, {Name: "go", Path: "/root/.npmx"}},
 	}
 }
 
@@ -67,6 +72,16 @@ func TestValidateRefuses(t *testing.T) {
 	}
 	big := strings.Repeat("x", MaxScript)
 	step := func(change func(*Step)) func(*JobSpec) { return func(s *JobSpec) { change(&s.Steps[0]) } }
+	manyOutputs := map[string]StepOutput{}
+	for i := range MaxOutputs + 1 {
+		manyOutputs[fmt.Sprintf("o%d", i)] = StepOutput{}
+	}
+	cache := func(name, path string) func(*JobSpec) {
+		return func(s *JobSpec) { s.Caches = []CacheFolder{{Name: name, Path: path}} }
+	}
+	stepFile := func(path string) func(*JobSpec) {
+		return func(s *JobSpec) { s.Steps[0].Files = []StepFile{{Path: path}} }
+	}
 	file := func(path string) func(*JobSpec) { return func(s *JobSpec) { s.Files = []File{{Path: path}} } }
 	for _, c := range []struct {
 		path   string
@@ -151,6 +166,48 @@ func TestValidateRefuses(t *testing.T) {
 		{"outputs[0]", func(s *JobSpec) { s.Outputs = []string{"../*"} }},
 		{"outputs[0]", func(s *JobSpec) { s.Outputs = []string{"/etc/*"} }},
 		{"outputs[0]", func(s *JobSpec) { s.Outputs = []string{"a[b"} }},
+		{"repo.only", func(s *JobSpec) { s.Repo.Only = "/a" }}, {"repo.only", func(s *JobSpec) { s.Repo.Only = "a/../b" }},
+		{"repo.only", func(s *JobSpec) { s.Repo.Only = "a/" }}, {"repo.only", func(s *JobSpec) { s.Repo.Only = ".git" }},
+		{"step_cache", func(s *JobSpec) { s.StepCache = "on" }},
+		{"template.path", func(s *JobSpec) { s.Template.Path = "../x" }},
+		{"template.repository.name", func(s *JobSpec) { s.Template.Repository.Name = "a\x1b" }},
+		{"template.repository.branch", func(s *JobSpec) { s.Template.Repository.Branch = "a\n" }},
+		{"template.repository.search_result_paths[0]", func(s *JobSpec) { s.Template.Repository.SearchResultPaths = []string{"\x00"} }},
+		{"template.repository.search_result_paths", func(s *JobSpec) {
+			s.Template.Repository.SearchResultPaths = strings.Split(strings.Repeat("0123456789,", 200_000), ",")
+		}},
+		{"template.batch_change.name", func(s *JobSpec) { s.Template.BatchChange.Name = "\xff" }},
+		{"template.batch_change.description", func(s *JobSpec) { s.Template.BatchChange.Description = big }},
+		{"caches[0].name", cache("", "/c")}, {"caches[0].name", cache("..", "/c")}, {"caches[0].name", cache("a/b", "/c")},
+		{"caches[0].path", cache("c", "c")}, {"caches[0].path", cache("c", "/")}, {"caches[0].path", cache("c", "/c/")}, {"caches[0].path", cache("c", "/c/../d")},
+		{"caches[0].path", cache("c", "/work")}, {"caches[0].path", cache("c", "/work/x")}, {"caches[0].path", cache("c", "/proc/x")},
+		{"caches[0].path", cache("c", "/sys")}, {"caches[0].path", cache("c", "/dev/shm")}, {"caches[0].path", cache("c", "/c\n")}, {"caches[0].path", cache("c", "")},
+		{"caches[1].name", func(s *JobSpec) { s.Caches = []CacheFolder{{"a", "/a"}, {"a", "/b"}} }},
+		{"caches[1].path", func(s *JobSpec) { s.Caches = []CacheFolder{{"a", "/a"}, {"b", "/a/b"}} }},
+		{"caches[1].path", func(s *JobSpec) { s.Caches = []CacheFolder{{"a", "/a/b"}, {"b", "/a"}} }},
+		{"caches", func(s *JobSpec) { s.Caches = make([]CacheFolder, MaxCaches+1) }},
+		{"steps[0].condition", step(func(s *Step) { s.Condition = strings.Repeat("x", MaxCondition+1) })},
+		{"steps[0].condition", step(func(s *Step) { s.Condition = "\x00" })},
+		{"steps[0].files[0].path", stepFile("a")}, {"steps[0].files[0].path", stepFile("/")}, {"steps[0].files[0].path", stepFile("/work")},
+		{"steps[0].files[0].path", stepFile("/a,b")}, {"steps[0].files[0].path", stepFile("/a/../b")}, {"steps[0].files[0].path", stepFile("/a\n")},
+		{"steps[0].files[0].path", stepFile("/proc/self/mem")}, {"steps[0].files[0].path", stepFile("")}, {"steps[0].files[0].path", stepFile("/" + strings.Repeat("x", 256))},
+		{"steps[0].files[1].path", step(func(s *Step) { s.Files = []StepFile{{Path: "/a"}, {Path: "/a"}} })},
+		{"steps[0].files[1].path", step(func(s *Step) { s.Files = []StepFile{{Path: "/a"}, {Path: "/a/b"}} })},
+		{"steps[0].files[0]", step(func(s *Step) { s.Files = []StepFile{{Path: "/a", Content: "x", Base64: "AA=="}} })},
+		{"steps[0].files[0].base64", step(func(s *Step) { s.Files = []StepFile{{Path: "/a", Base64: "!"}} })},
+		{"steps[0].files", step(func(s *Step) { s.Files = make([]StepFile, MaxStepFiles+1) })},
+		{"steps[0].files", step(func(s *Step) { s.Files = []StepFile{{Path: "/a", Content: strings.Repeat("x", MaxFileBytes+1)}} })},
+		{"steps", func(s *JobSpec) {
+			for i := range s.Steps {
+				s.Steps[i].Files = []StepFile{{Path: "/a", Content: strings.Repeat("x", MaxFileBytes*2/3)}}
+			}
+		}},
+		{"steps[1].outputs", func(s *JobSpec) { s.Template = nil }},
+		{`steps[1].outputs["a-b"]`, func(s *JobSpec) { s.Steps[1].Outputs = map[string]StepOutput{"a-b": {}} }},
+		{`steps[1].outputs["a\x1b"]`, func(s *JobSpec) { s.Steps[1].Outputs = map[string]StepOutput{"a\x1b": {}} }},
+		{"steps[1].outputs.a.value", func(s *JobSpec) { s.Steps[1].Outputs = map[string]StepOutput{"a": {Value: big + "x"}} }},
+		{"steps[1].outputs.a.format", func(s *JobSpec) { s.Steps[1].Outputs = map[string]StepOutput{"a": {Format: "xml"}} }},
+		{"steps[1].outputs", func(s *JobSpec) { s.Steps[1].Outputs = manyOutputs }},
 		{"outputs", func(s *JobSpec) { s.Outputs = make([]string, MaxOutputs+1) }},
 	} {
 		spec := good()

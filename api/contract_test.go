@@ -25,18 +25,24 @@ func examples() map[string]any {
 	event := glovebox.Event{Time: at, Kind: glovebox.EventStepStarted, Actor: "executor:e1", Attempt: 2, Message: "one"}
 	spec := glovebox.JobSpec{
 		Name: "gofmt", Queue: "default", Priority: 5, Labels: map[string]string{"zone": "a"}, Runtime: "gvisor",
-		Repo:  &glovebox.Repo{Name: "local/app", Rev: "main", Commit: "0123456789012345678901234567890123456789"},
+		Repo:  &glovebox.Repo{Name: "local/app", Rev: "main", Commit: "0123456789012345678901234567890123456789", Only: "src"},
 		Files: []glovebox.File{{Path: "a.sh", Content: "true\n", Executable: true}, {Path: "b.bin", Base64: "AAE="}},
 		Steps: []glovebox.Step{
-			{Key: "vet", Image: "host", Run: "go vet ./...", KeepGoing: true, Dir: "src", Env: map[string]string{"K": "V"}, Timeout: glovebox.Duration(10 * time.Minute)},
+			{Key: "vet", Image: "host", Run: "go vet ./...", KeepGoing: true, Dir: "src", Env: map[string]string{"K": "V"}, Timeout: glovebox.Duration(10 * time.Minute), Condition: "${{ true }}",
+				Files: []glovebox.StepFile{{Path: "/etc/a", Content: "x", Executable: true}}, Outputs: map[string]glovebox.StepOutput{"o": {Value: "${{ step.stdout }}", Format: "json"}}},
 			{Key: "sum", Image: "debian:12", Command: []string{"sha256sum", "a.sh"}, Secrets: []string{"TOKEN"}, If: "always"},
 		},
 		Limits:  glovebox.DefaultLimits(),
 		Network: glovebox.NetworkNone, Outputs: []string{"report/*.json"}, Attempts: 3,
+		Template: &glovebox.Template{Repository: glovebox.TemplateRepository{Name: "local/app", Branch: "refs/heads/main", SearchResultPaths: []string{"a.go"}},
+			BatchChange: glovebox.TemplateBatchChange{Name: "gofmt", Description: "d"}, Path: "src"},
+		StepCache: glovebox.StepCacheUse, Caches: []glovebox.CacheFolder{{Name: "go", Path: "/cache/go"}},
 	}
 	result := glovebox.Result{
 		State: glovebox.StateFailed, Reason: "exit code 1", Usage: usage, Commit: spec.Repo.Commit, Runtime: "gvisor",
-		Steps:   []glovebox.StepResult{{Key: "vet", State: glovebox.StateFailed, ExitCode: 1, Reason: glovebox.ReasonOutOfMemory, Image: "host", StartedAt: &at, FinishedAt: &at, Usage: usage}},
+		Steps: []glovebox.StepResult{{Key: "vet", State: glovebox.StateFailed, ExitCode: 1, Reason: glovebox.ReasonOutOfMemory, Image: "host", StartedAt: &at, FinishedAt: &at, Usage: usage,
+			Cached: true, CacheKey: "ab", CacheMiss: "script changed", Outputs: map[string]any{"o": "v"}}},
+		Values: map[string]any{"o": "v"}, Changes: &glovebox.Changes{Modified: []string{"a"}, Added: []string{"b"}, Deleted: []string{"c"}, Renamed: []string{"d"}},
 		Diff:    &glovebox.Diff{Files: 1, Insertions: 2, Deletions: 3, Size: 4, SHA256: "ab"},
 		Outputs: []glovebox.Output{{Name: "report/x.json", Size: 2, SHA256: "cd"}},
 	}
@@ -46,8 +52,29 @@ func examples() map[string]any {
 	}
 	token := glovebox.Token{ID: "1f", Name: "ada", Kind: glovebox.TokenUser, Role: glovebox.RoleOperator, Tenant: "default", CreatedAt: at, ExpiresAt: &at, RevokedAt: &at, LastUsedAt: &at, Secret: "gbu_x"}
 	end := int64(7)
+	input := glovebox.BatchRunInput{Spec: "name: gofmt\n", Files: []glovebox.File{{Path: "a.sh", Content: "true\n"}}, Env: map[string]string{"K": "V"}, StepCache: glovebox.StepCacheUse, FailFast: true}
+	change := glovebox.BatchChange{ID: "01b", Tenant: "default", Name: "gofmt", Description: "d", State: glovebox.BatchChangeOpen, LatestRun: "01r", AppliedRun: "01r",
+		CreatedBy: "ada", CreatedAt: at, UpdatedAt: at, ClosedAt: &at, Changesets: map[glovebox.ChangesetState]int{glovebox.ChangesetOpen: 3}}
+	run := glovebox.BatchRun{ID: "01r", BatchChange: "01b", Name: "gofmt", Tenant: "default", BatchRunInput: input, State: glovebox.BatchRunFailed, Reason: "r",
+		Problems: []glovebox.Problem{{Path: "local/app", Message: "m"}}, Notes: []string{"n"}, CancelRequested: true, CreatedBy: "ada", CreatedAt: at, FinishedAt: &at,
+		Workspaces: map[glovebox.State]int{glovebox.StateCompleted: 1}, Changesets: 1}
+	workspace := glovebox.BatchWorkspace{ID: "01w", Run: "01r", Repo: "local/app", Path: "src", Branch: "refs/heads/main", Commit: spec.Repo.Commit, State: glovebox.StateCompleted, Reason: "r",
+		JobID: "01kdz", Cached: true, Diff: result.Diff, Changes: result.Changes, Values: result.Values, Branches: []string{"batch/gofmt"}, FinishedAt: &at}
+	wanted := glovebox.ChangesetSpec{Repo: "local/app", ExternalID: "7", Workspace: "src", BaseRef: "refs/heads/main", BaseCommit: spec.Repo.Commit, Branch: "batch/gofmt", Title: "t", Body: "b",
+		Message: "m", AuthorName: "Ada", AuthorEmail: "ada@example.org", Published: glovebox.PublishedDraft, Fork: true, DiffStat: result.Diff}
+	changeset := glovebox.Changeset{ID: "01c", BatchChange: "01b", Tenant: "default", Repo: "local/app", Host: "code", Branch: "batch/gofmt", Imported: true, Wanted: &wanted, Publish: glovebox.PublishedYes,
+		Closing: true, State: glovebox.ChangesetOpen, ExternalID: "7", ExternalURL: "https://code.example/7", Head: spec.Repo.Commit, Checks: "passed", Review: "approved", Title: "t", Error: "e", Tries: 1,
+		NextAt: &at, SyncedAt: &at, CreatedAt: at, UpdatedAt: at}
+	preview := glovebox.PreviewEntry{Changeset: "01c", Repo: "local/app", Branch: "batch/gofmt", Wanted: &wanted, State: glovebox.ChangesetOpen,
+		Actions: []glovebox.ChangesetAction{glovebox.ActionPush}, Reasons: []string{"r"}, Blocked: "b"}
 	return map[string]any{
-		"JobSpec": spec, "Job": job, "Result": result, "Token": token,
+		"BatchRunInput": input, "BatchChange": change, "BatchRun": run, "BatchWorkspace": workspace, "Changeset": changeset,
+		"BatchChangesPage": BatchChangesPage{BatchChanges: []glovebox.BatchChange{change}, Next: "c"}, "BatchRuns": BatchRuns{Runs: []glovebox.BatchRun{run}},
+		"BatchWorkspaces": BatchWorkspaces{Workspaces: []glovebox.BatchWorkspace{workspace}, Next: 7}, "Changesets": Changesets{Changesets: []glovebox.Changeset{changeset}},
+		"Preview": Preview{Entries: []glovebox.PreviewEntry{preview}}, "RetryBatchRun": RetryBatchRun{Workspaces: []string{"01w"}},
+		"PublishChangesets": PublishChangesets{Changesets: []string{"01c"}, Published: glovebox.PublishedDraft}, "CloseBatchChange": CloseBatchChange{KeepOpen: true},
+		"CodeHosts": CodeHosts{CodeHosts: []glovebox.CodeHost{{Name: "code", Kind: "gitea", URL: "https://code.example", Webhook: "/api/v1/webhooks/code", PausedUntil: &at}}},
+		"JobSpec":   spec, "Job": job, "Result": result, "Token": token,
 		"JobsPage": JobsPage{Jobs: []glovebox.Job{job}, Next: "c"}, "CancelRequest": CancelRequest{Reason: "no longer needed"},
 		"AppendReply": AppendReply{End: 7}, "Outputs": Outputs{Attempt: 2, Outputs: result.Outputs}, "Version": Version{Version: "1.0", Commit: "abc"},
 		"Repositories":  Repositories{Repositories: []glovebox.Repository{{Name: "local/app", URL: "/srv/app", Tenant: "default", CreatedAt: at}}},

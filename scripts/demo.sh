@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows Glovebox at work: makes six of our own dependencies git repositories, starts server and
-# executor, and submits for each a job that rewrites interface{} to any and compiles the result in a
-# gVisor sandbox with no network. Needs no Docker and no registry.
+# executor, and runs a batch change over them that rewrites interface{} to any and compiles the result,
+# each in a gVisor sandbox with no network. Needs no Docker and no registry.
 #   scripts/demo.sh [BINARY]     KEEP=1 leaves the server running, DEMO_RUNTIME takes another runtime
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,19 +35,32 @@ make_repo() { # MODULE DIR: the module's sources from the module cache, as a git
     git -C "$2" -c user.name=demo -c user.email=demo@localhost -c commit.gpgsign=false commit -q -m "Sources of $1"
 }
 
-job_file() { # MODULE: a job on its repository
+spec_file() { # the batch spec: one codemod over all repositories
     cat <<YAML
-name: "interface{} to any: $1"
-repo: {name: "$1", rev: main}
-steps:
-  - {key: rewrite, image: host, run: "gofmt -w -r 'interface{} -> any' ."}
-  - {key: language, image: host, run: "go mod edit -go=1.21", env: {GOTOOLCHAIN: local, GOFLAGS: -mod=mod}}
-  - key: compile
-    image: host
-    run: go build ./... && echo "$1 compiles"
-    env: {GOFLAGS: -mod=mod, GOPROXY: "off", GOTOOLCHAIN: local, GOCACHE: /tmp/go-build, GOPATH: /tmp/go, CGO_ENABLED: 0}
-limits: {memory: 2G, cpus: 2, timeout: 15m}
+version: 2
+name: use-any
+description: interface{} is any since Go 1.18
+on:
+  - repositoriesMatching: "**"
+image: host
+runtime: $runtime
 network: none
+limits: {memory: 2G, cpus: 2, timeout: 15m}
+steps:
+  - run: gofmt -w -r 'interface{} -> any' .
+  - run: go mod edit -go=1.21
+    if: \${{ gt (len previous_step.modified_files) 0 }}
+    env: {GOTOOLCHAIN: local, GOFLAGS: -mod=mod}
+  - run: go build ./... && echo "\${{ repository.name }} compiles"
+    env: {GOFLAGS: -mod=mod, GOPROXY: "off", GOTOOLCHAIN: local, GOCACHE: /tmp/go-build, GOPATH: /tmp/go, CGO_ENABLED: "0"}
+    outputs:
+      compiled: {value: "\${{ step.stdout }}"}
+changesetTemplate:
+  title: Use any for interface{}
+  body: "\${{ len steps.modified_files }} files changed. \${{ outputs.compiled }}"
+  branch: glovebox/use-any
+  commit: {message: "Use any for interface{}"}
+  published: false
 YAML
 }
 
@@ -70,46 +83,48 @@ GLOVEBOX_TOKEN=$(field token)
 export GLOVEBOX_SERVER GLOVEBOX_TOKEN
 [ -n "$GLOVEBOX_SERVER" ] || { cat "$data/dev.log" >&2; exit 1; }
 
-echo "== submitting a job for each"
-ids=()
 for m in "${modules[@]}"; do
     "$glovebox" repo add "$m" "$data/repos/$(basename "$m")" >/dev/null
-    id=$(job_file "$m" | "$glovebox" job submit -)
-    ids+=("$id")
-    echo "   $m  $GLOVEBOX_SERVER/jobs/$id"
 done
 
-failed=0
-for i in "${!ids[@]}"; do
-    id=${ids[$i]} name=$(basename "${modules[$i]}")
-    echo
-    echo "== ${modules[$i]}"
-    "$glovebox" job logs -f "$id" 2>&1 | sed -u "s/^/   $name | /" || true
-    "$glovebox" job show "$id" | sed -n 's/^\(state\|usage\|diff\|  [a-z]*  *completed\|  [a-z]*  *failed\)/   \1/p'
-    if [ "$("$glovebox" job show "$id" --json | sed -n 's/^  "state": "\(.*\)",*$/\1/p')" != completed ]; then
-        failed=1
-        continue
-    fi
-    "$glovebox" job diff "$id" >"$data/diffs/$name.patch"
-    git -C "$data/repos/$name" apply --stat "$data/diffs/$name.patch" | tail -n 1 | sed "s/^/   /"
-    git -C "$data/repos/$name" apply --check --index "$data/diffs/$name.patch"
-    echo "   the full diff: $data/diffs/$name.patch"
-done
+echo "== a batch change over all six: gofmt -r, go mod edit and go build, each repository in a sandbox of its own"
+spec_file >"$data/use-any.yaml"
+"$glovebox" batch preview "$data/use-any.yaml" -o "$data/diffs" --diff 2>"$data/preview.log" >"$data/all.diff" &
+preview=$!
+tail --pid=$preview -n +1 -f "$data/preview.log" | sed -u 's/^/   /' || true
+code=0
+wait $preview || code=$?
 
 echo
-echo "== jobs"
-"$glovebox" job list --limit 10
-if [ "$failed" != 0 ]; then
-    echo "a job did not complete; the server's log: $data/dev.log" >&2
+echo "== the beginnings of the diffs"
+for m in "${modules[@]}"; do
+    patch=$data/diffs/$m.patch
+    [ -f "$patch" ] || { echo "   $m: nothing to change"; continue; }
+    git -C "$data/repos/$(basename "$m")" apply --check --index "$patch"
+    echo "   $m: $(git -C "$data/repos/$(basename "$m")" apply --stat "$patch" | tail -n 1)"
+    grep -m 6 '^[-+][^-+]' "$patch" | sed 's/^/      /' || true
+done
+echo "   all of it: $data/all.diff; a patch each: $data/diffs"
+
+echo
+echo "== once more: every step's result is in the cache"
+"$glovebox" batch preview "$data/use-any.yaml" -o "$data/diffs" 2>&1 | sed -u 's/^/   /'
+
+echo
+echo "== the batch change"
+"$glovebox" batch show use-any
+if [ "$code" != 0 ]; then
+    echo "the batch change did not go well everywhere; the server's log: $data/dev.log" >&2
     exit 1
 fi
 if [ -n "${KEEP:-}" ]; then
     echo
-    echo "The server goes on (process $server_pid, data in $data). Open this page:"
+    echo "The server goes on (process $server_pid, data in $data). Log in here, then see the batch change:"
     echo "   $(field login)"
+    echo "   $GLOVEBOX_SERVER/batch-changes/use-any"
     echo "   GLOVEBOX_SERVER=$GLOVEBOX_SERVER GLOVEBOX_TOKEN=$GLOVEBOX_TOKEN"
     disown "$server_pid"
     server_pid=
 else
-    echo "The diffs are in $data/diffs. The pages are gone with the server; make demo KEEP=1 leaves it running."
+    echo "The diffs are in $data/diffs. The batch change's page was $GLOVEBOX_SERVER/batch-changes/use-any; make demo KEEP=1 leaves it running."
 fi

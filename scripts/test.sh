@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all tiers of tests: installs what the machine lacks (Debian or Ubuntu, as root), starts a
-# private Docker daemon, builds the binary, and runs "go test ./..." so that a skipped tier fails.
+# private Docker daemon, builds the binary and a Gitea, and runs "go test ./..." so that a skipped tier fails.
 # Arguments are handed to "go test" instead of ./...
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,6 +23,10 @@ install_missing() {
     need ip iproute2
     need mkfs.ext4 e2fsprogs
     need git git
+    # The SQLite of the Gitea that scripts/gitea.sh builds is C.
+    need gcc gcc
+    [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+    need flock util-linux
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
     [ ${#missing[@]} = 0 ] && return
     say "installing ${missing[*]}"
@@ -84,11 +88,14 @@ start_dockerd
 say "building (the first time compiles gVisor: some minutes)"
 make --no-print-directory build
 
+GLOVEBOX_TEST_GITEA=$(scripts/gitea.sh)
+export GLOVEBOX_TEST_GITEA
+
 export PATH=$PATH:/usr/sbin:/sbin
 export GLOVEBOX_TEST_GVISOR=$PWD/bin/glovebox
 export GLOVEBOX_TEST_DOCKER=1
 export GLOVEBOX_TEST_CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
-export GLOVEBOX_TEST_REQUIRE=gvisor,docker,chromium,root
+export GLOVEBOX_TEST_REQUIRE=gvisor,docker,chromium,root,gitea
 export CGO_ENABLED=0
 
 say "checking gVisor's seccomp programs"

@@ -22,6 +22,7 @@ type devFlags struct {
 	data, listen, runtime string
 	slots                 int
 	asJSON                bool
+	batch                 batchSettings
 }
 
 // devReady is what "dev --json" prints once the server answers.
@@ -61,6 +62,7 @@ the image "host". With --slots 0 there is no executor: start one with the execut
 	flags.IntVar(&f.slots, "slots", 2, "how many jobs run at once; 0 starts no executor")
 	flags.StringVar(&f.runtime, "runtime", defaultRuntime, "the runtime of jobs that name none")
 	flags.BoolVar(&f.asJSON, "json", false, "print one line of JSON (url, token, executor_token, login) once the server answers")
+	f.batch.add(flags)
 	return cmd
 }
 
@@ -84,7 +86,7 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 		return withHint(fmt.Errorf("listen: %w", err), "choose another address by --listen")
 	}
 	ready := devReady{URL: loopbackURL(listener.Addr())}
-	parts, err := a.openServer(ctx, serverSettings{data: inst.dir, tracer: tracer})
+	parts, err := a.openServer(ctx, serverSettings{data: inst.dir, tracer: tracer, batch: f.batch, pages: ready.URL})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -11,9 +11,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/glovebox-dev/glovebox/internal/cachefolder"
 	"github.com/glovebox-dev/glovebox/internal/disk"
 	"github.com/glovebox-dev/glovebox/internal/executor"
 	"github.com/glovebox-dev/glovebox/internal/image"
@@ -91,19 +93,21 @@ func (a *app) executorDeps(s executorSettings, inst *instance) (executor.Deps, [
 			engine = e
 		}
 		if slices.Contains(a.runtimes, rt) {
-			deps.MakeDisk = makeFolder
+			deps.MakeDisk, deps.Caches = makeFolder, plainCaches(filepath.Join(s.data, "caches"))
 		}
 	}
 	images, err := image.Open(image.Options{Dir: filepath.Join(s.data, "images"), RefusePaths: !s.ownPaths, Logger: a.log})
 	if err != nil {
 		return deps, nil, err
 	}
-	deps.Images = images
-	if engine != nil {
-		deps.Images = engineImages{images, engine}
-	}
+	deps.Images = storeImages{images, engine}
 	if deps.Cache, err = workspace.OpenCache(workspace.CacheOptions{Dir: filepath.Join(s.data, "git"), Logger: a.log}); err != nil {
 		return deps, nil, err
+	}
+	if deps.Caches == nil {
+		if deps.Caches, err = a.openCaches(filepath.Join(s.data, "caches"), inst); err != nil {
+			return deps, nil, err
+		}
 	}
 	if err := os.MkdirAll(deps.Dir, 0o700); err != nil {
 		return deps, nil, fmt.Errorf("make folder of jobs: %w", err)
@@ -111,14 +115,47 @@ func (a *app) executorDeps(s executorSettings, inst *instance) (executor.Deps, [
 	return deps, list, nil
 }
 
-// engineImages takes images that a Docker engine on this host has from there.
-type engineImages struct {
+// sweepCachesFor bounds the wait for other processes at the start.
+const sweepCachesFor = 5 * time.Second
+
+// openCaches opens the cache folders, which all instances share, and unmounts what dead ones left mounted.
+func (a *app) openCaches(dir string, inst *instance) (executor.Caches, error) {
+	store, err := cachefolder.Open(cachefolder.Options{Dir: dir, Logger: a.log})
+	if err != nil {
+		return nil, err
+	}
+	inst.caches = store
+	ctx, cancel := context.WithTimeout(context.Background(), sweepCachesFor)
+	defer cancel()
+	if err := store.Sweep(ctx); err != nil { // the next use of a folder copes with what is left
+		a.log.Warn("sweep cache folders", "error", err)
+	}
+	return store, nil
+}
+
+// plainCaches are cache folders of a runtime that starts no processes: unbounded.
+type plainCaches string
+
+func (p plainCaches) Acquire(_ context.Context, tenant, name string) (string, func(), error) {
+	dir := filepath.Join(string(p), fmt.Sprintf("%x-%x", tenant, name))
+	return dir, func() {}, os.MkdirAll(dir, 0o700)
+}
+
+// storeImages takes images that a Docker engine on this host has from there; engine may be nil.
+type storeImages struct {
 	store  *image.Store
 	engine image.Engine
 }
 
-func (e engineImages) Ensure(ctx context.Context, ref string) (*image.Image, func(), error) {
-	return e.store.EnsureFrom(ctx, e.engine, ref)
+func (s storeImages) Ensure(ctx context.Context, ref string) (*image.Image, func(), error) {
+	if s.engine == nil {
+		return s.store.Ensure(ctx, ref)
+	}
+	return s.store.EnsureFrom(ctx, s.engine, ref)
+}
+
+func (s storeImages) Digest(ctx context.Context, ref string) (string, error) {
+	return s.store.Digest(ctx, s.engine, ref)
 }
 
 func makeDisk(ctx context.Context, path string, size int64) (executor.Disk, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/glovebox-dev/glovebox/api"
 	"github.com/glovebox-dev/glovebox/internal/disk"
 	"github.com/glovebox-dev/glovebox/internal/executor"
+	"github.com/glovebox-dev/glovebox/internal/stepcache"
 )
 
 // executorFlags are the flags of "executor run".
@@ -154,6 +155,9 @@ func (a *app) newDaemon(ctx context.Context, f *executorFlags, s executorSetting
 		}
 	}
 	deps.Source = source
+	if c, ok := source.(*api.Client); ok {
+		deps.StepCache = func(lease glovebox.Lease) stepcache.Store { return attemptSteps(c, lease) }
+	}
 	if deps.Metrics, err = executor.NewMetrics(registry); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/glovebox-dev/glovebox/internal/cachefolder"
 )
 
 // instance is one process's claim on a folder for running jobs. Its name stands on
@@ -19,6 +21,8 @@ type instance struct {
 	name string
 	dir  string
 	lock *os.File
+	// caches are let go of with the instance, once they are set.
+	caches *cachefolder.Store
 }
 
 var errBusy = errors.New("in use by another process")
@@ -88,11 +92,18 @@ func (i *instance) runtime() string {
 }
 
 // release gives the folder up and leaves it there.
-func (i *instance) release() error { return i.lock.Close() }
+func (i *instance) release() error { return errors.Join(i.closeCaches(), i.lock.Close()) }
+
+func (i *instance) closeCaches() error {
+	if i.caches == nil {
+		return nil
+	}
+	return i.caches.Close()
+}
 
 // remove deletes the folder and gives it up.
 func (i *instance) remove() error {
-	return errors.Join(os.RemoveAll(i.dir), i.lock.Close())
+	return errors.Join(i.closeCaches(), os.RemoveAll(i.dir), i.lock.Close())
 }
 
 func hashHex(s string) string {

@@ -91,7 +91,7 @@ its own kernel surface, limits that hold, and the public internet or no network.
 	flags.StringVar(&a.logLevel, "log-level", "", "least level of the program's own log: debug, info, warn or error (default warn; info for server, executor run and dev)")
 	root.AddCommand(
 		a.runCommand(), a.planCommand(), a.jobCommand(), a.repoCommand(), a.tokenCommand(),
-		a.devCommand(), a.serverCommand(), a.executorCommand(), a.doctorCommand(), a.versionCommand(),
+		a.batchCommand(), a.devCommand(), a.serverCommand(), a.executorCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root

@@ -50,6 +50,7 @@ or it takes the one in GLOVEBOX_ADMIN_TOKEN. SIGTERM ends it in good order.`,
 	flags.IntVar(&f.limits.PerQueue, "max-jobs-per-queue", 0, "jobs of one queue that are processed at once; no bound when 0")
 	flags.Var(sizeFlag{&f.maxArtifact}, "max-artifact", "bound of one diff or output (default 1G)")
 	flags.Var(sizeFlag{&f.maxArtifacts}, "max-artifacts", "bound of all that one attempt of a job keeps (default 4G)")
+	f.batch.add(flags)
 	return cmd
 }
 
@@ -71,6 +72,7 @@ func (a *app) serve(ctx context.Context, f *serverFlags) (err error) {
 		return err
 	}
 	f.config.MaxArtifact, f.config.MaxArtifacts = int64(f.maxArtifact), int64(f.maxArtifacts)
+	f.pages = f.config.ExternalURL
 	f.secureCookies = f.certFile != "" || strings.HasPrefix(f.config.ExternalURL, "https:")
 	tracer, flush, err := a.tracer(ctx, "server")
 	if err != nil {
@@ -122,7 +124,7 @@ func (f *serverFlags) open() (net.Listener, string, error) {
 	return listener, scheme + "://" + listener.Addr().String(), nil
 }
 
-// run answers on listener and lets leases expire, until ctx ends.
+// run answers on listener, lets leases expire and drives batch changes, until ctx ends.
 func (p *serverParts) run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.server.Serve(ctx, listener, p.handler) })
@@ -132,5 +134,6 @@ func (p *serverParts) run(ctx context.Context, listener net.Listener) error {
 		}
 		return nil
 	})
+	group.Go(func() error { return p.batches.Run(ctx) })
 	return group.Wait()
 }

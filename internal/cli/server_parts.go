@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -15,11 +16,13 @@ import (
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/blob"
+	"github.com/glovebox-dev/glovebox/internal/changeset"
 	"github.com/glovebox-dev/glovebox/internal/gitgateway"
 	"github.com/glovebox-dev/glovebox/internal/jobfile"
 	"github.com/glovebox-dev/glovebox/internal/logs"
 	"github.com/glovebox-dev/glovebox/internal/queue"
 	"github.com/glovebox-dev/glovebox/internal/server"
+	"github.com/glovebox-dev/glovebox/internal/stepstore"
 	"github.com/glovebox-dev/glovebox/internal/store"
 	"github.com/glovebox-dev/glovebox/internal/web"
 )
@@ -33,6 +36,9 @@ type serverSettings struct {
 	adminToken    string
 	secureCookies bool
 	tracer        trace.TracerProvider
+	batch         batchSettings
+	// pages is where users see the pages, for links in published texts; empty when it is not known.
+	pages string
 }
 
 // serverParts are a server put together, not yet listening.
@@ -40,12 +46,17 @@ type serverParts struct {
 	db      *store.DB
 	tokens  server.Tokens
 	queue   *queue.Queue
+	batches *changeset.Batches
 	server  *server.Server
 	handler http.Handler
 }
 
 // openServer opens the data folder and puts a server together. Close releases it.
 func (a *app) openServer(ctx context.Context, s serverSettings) (_ *serverParts, err error) {
+	hosts, rollout, err := s.batch.options(a.getenv)
+	if err != nil {
+		return nil, err
+	}
 	db, err := store.Open(ctx, filepath.Join(s.data, "glovebox.db"), store.Options{})
 	if err != nil {
 		return nil, err
@@ -71,12 +82,20 @@ func (a *app) openServer(ctx context.Context, s serverSettings) (_ *serverParts,
 		}
 	}
 	p.queue = queue.New(store.NewJobs(db), queue.Options{LeaseTTL: s.leaseTTL, Limits: s.limits, Logger: a.log, OnExpire: metrics.LeaseExpired})
+	p.batches, err = changeset.New(changeset.Options{
+		Store: store.NewBatches(db), Queue: p.queue, Repositories: store.NewRepos(db), Mirrors: gateway, Blobs: blobs,
+		Hosts: hosts, Rollout: rollout, Link: batchLink(s.pages), Logger: a.log,
+	})
+	if err != nil {
+		return nil, usageErrorf("%w", err)
+	}
 	build := readBuild()
 	s.config.Version, s.config.Commit = build.Version, build.Commit
 	logStore := logs.NewStore(blobs)
 	p.server, err = server.New(s.config, server.Deps{
 		Queue: p.queue, Tokens: p.tokens, Executors: store.NewExecutors(db), Repositories: store.NewRepos(db),
 		Logs: logStore, Blobs: blobs, Gateway: gateway, Ready: db.Ping, Metrics: metrics, Tracer: s.tracer, Logger: a.log,
+		Batches: p.batches, StepCache: stepstore.New(store.NewStepCache(db), blobs, int64(s.batch.stepCache), nil),
 	})
 	if err != nil {
 		return nil, err
@@ -87,6 +106,16 @@ func (a *app) openServer(ctx context.Context, s serverSettings) (_ *serverParts,
 		SecureCookie: s.secureCookies, Version: build.Version, Logger: a.log,
 	}))
 	return p, nil
+}
+
+// batchLink is where the page of a batch change is, if the server knows its own address.
+func batchLink(external string) func(name string) string {
+	if external == "" {
+		return nil
+	}
+	return func(name string) string {
+		return strings.TrimRight(external, "/") + "/batch-changes/" + url.PathEscape(name)
+	}
 }
 
 func (p *serverParts) Close() error { return p.db.Close() }

@@ -1,6 +1,7 @@
 // Package disk makes bounded file systems: a job's workspace, writable roots and
 // temporary files lie together on one, so that filling it ends in "no space left on
-// device" for that job alone. It must not know jobs or runtimes.
+// device" for that job alone. It also mounts such file systems that outlive their user, for
+// internal/cachefolder. It must not know jobs or runtimes.
 //
 // A disk is a sparse file with an ext4 file system in it, mounted through a loop device
 // with nosuid and nodev. The host's own kernel made the file system and steps never
@@ -68,13 +69,13 @@ func Create(ctx context.Context, path string, size int64, o Options) (_ *Disk, e
 		}
 	}()
 	image := filepath.Join(path, imageName)
-	if err := format(ctx, image, size, o); err != nil {
+	if err := Format(ctx, image, size, o); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(d.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create disk: %w", err)
 	}
-	if err := mount(ctx, image, d.Dir); err != nil {
+	if err := mount(ctx, image, d.Dir, "barrier=0,noinit_itable"); err != nil {
 		return nil, err
 	}
 	if err := os.Remove(filepath.Join(d.Dir, "lost+found")); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -143,16 +144,8 @@ func Sweep(dir string) error {
 // remove unmounts and deletes one disk's folder. The mount goes first: were it kept,
 // deleting the folder would walk into it, so any failure to unmount ends the removal.
 func remove(path string) error {
-	dir := filepath.Join(path, mountName)
-	for {
-		err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		if err == nil {
-			continue // something may be mounted below it
-		}
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-			break
-		}
-		return fmt.Errorf("unmount disk %s: %w", dir, err)
+	if err := Unmount(filepath.Join(path, mountName)); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(path); err != nil {
 		return fmt.Errorf("remove disk: %w", err)
@@ -160,10 +153,10 @@ func remove(path string) error {
 	return nil
 }
 
-// format writes an ext4 file system into a new sparse file. Its options are those of a
-// file system that lives for one job: no journal, no reserve, tables written when first
+// Format writes an ext4 file system of size bytes into a new sparse file. Its options are those of a
+// file system that need not survive a power cut: no journal, no reserve, tables written when first
 // used (they read as zeros in a sparse file anyway).
-func format(ctx context.Context, image string, size int64, o Options) error {
+func Format(ctx context.Context, image string, size int64, o Options) error {
 	f, err := os.OpenFile(image, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("create disk: %w", err)

@@ -10,27 +10,54 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrBroken is the kernel's refusal of an image that holds no sound file system.
+var ErrBroken = errors.New("broken file system")
+
 // loopAttempts bounds the tries to get a loop device while others take them.
 const loopAttempts = 64
 
 // mount attaches image to a free loop device and mounts it at dir. The device frees
-// itself once nothing uses it (autoclear).
-func mount(ctx context.Context, image, dir string) error {
+// itself once nothing uses it (autoclear). Among the options are
+// barrier=0: what a job writes need not survive a power cut, so fsync need not reach
+// the host's disk; and noinit_itable: the file is sparse, its tables are zeros already.
+func mount(ctx context.Context, image, dir, options string) error {
 	loop, err := attach(ctx, image)
 	if err != nil {
 		return err
 	}
 	defer loop.Close() // the mount holds the device from here on
+	return mountLoop(loop, dir, options)
+}
+
+func mountLoop(loop *os.File, dir, options string) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOATIME
-	// barrier=0: what a job writes need not survive a power cut, so fsync need not reach
-	// the host's disk. noinit_itable: the file is sparse, its tables are zeros already.
-	if err := unix.Mount(loop.Name(), dir, "ext4", flags, "barrier=0,noinit_itable"); err != nil {
+	err := unix.Mount(loop.Name(), dir, "ext4", flags, options)
+	for _, e := range []error{unix.EINVAL, unix.EUCLEAN, unix.EIO, unix.EBADMSG} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("mount disk: %w: %w", ErrBroken, err)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("mount disk: %w (root and the ext4 file system are needed)", err)
 	}
 	if err := unix.Mount("", dir, "", unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mount disk: %w", err)
 	}
 	return nil
+}
+
+// Unmount takes away whatever is mounted at dir, at once; nothing mounted there is fine. Who still
+// holds files of it open keeps them.
+func Unmount(dir string) error {
+	for {
+		err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("unmount disk %s: %w", dir, err)
+		} // something may be mounted below it
+	}
 }
 
 // attach connects image to a free loop device.

@@ -17,6 +17,7 @@ import (
 	"github.com/glovebox-dev/glovebox/internal/image"
 	"github.com/glovebox-dev/glovebox/internal/logs"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/stepcache"
 	"github.com/glovebox-dev/glovebox/internal/workspace"
 )
 
@@ -33,13 +34,24 @@ type attempt struct {
 	// sink takes the executor's remarks; steps write through limit.
 	sink logs.Sink
 
-	disk     Disk
-	tree     *workspace.Workspace
-	runtime  sandbox.Runtime
-	sandbox  sandbox.Sandbox
-	mu       sync.Mutex
-	images   map[string]*image.Image
+	disk    Disk
+	tree    *workspace.Workspace
+	runtime sandbox.Runtime
+	sandbox sandbox.Sandbox
+	mu      sync.Mutex
+	images  map[string]*image.Image
+	// digests are what the images' names stood for when they were first looked up.
+	digests  map[string]string
 	releases []func()
+
+	// cache is nil unless the job's step results are kept; running are the inputs of the step that runs.
+	cache   stepcache.Store
+	running stepcache.Inputs
+	// watching is set when the tree is looked at after each step.
+	watching bool
+	progress progress
+	// done is set when all that was left of the job was in the step cache.
+	done bool
 
 	firstStep, lastStep time.Time
 	artifacts           []artifact
@@ -55,7 +67,7 @@ func newAttempt(deps Deps, lease glovebox.Lease) *attempt {
 	if deps.CPUs > 0 {
 		limits.CPUs = min(limits.CPUs, deps.CPUs)
 	}
-	return &attempt{deps: deps, lease: lease, limits: limits, redactor: logs.NewRedactor(values...), images: map[string]*image.Image{},
+	return &attempt{deps: deps, lease: lease, limits: limits, redactor: logs.NewRedactor(values...), images: map[string]*image.Image{}, digests: map[string]string{},
 		dir: filepath.Join(deps.Dir, attemptName(lease.LeaseRef))}
 }
 
@@ -94,7 +106,12 @@ func (a *attempt) open(ctx context.Context) (err error) {
 		return err
 	}
 	a.result.Runtime = a.runtime.Name()
-	return a.checkSecrets()
+	if err := a.checkSecrets(); err != nil {
+		return err
+	}
+	a.openCache()
+	a.watching = a.watchesTree()
+	return a.recall(ctx, false)
 }
 
 // setUp lays out disk, workspace and images, and creates the sandbox meanwhile: starting one takes as long as
@@ -129,8 +146,10 @@ func (a *attempt) prepare(ctx context.Context, made chan<- struct{}) (err error)
 		return a.prepareWorkspace(gctx)
 	})
 	seen := map[string]bool{}
-	for _, s := range a.lease.Job.Steps {
-		if !seen[s.Image] {
+	for i, s := range a.lease.Job.Steps {
+		// What only templates will tell is prepared when the step is reached.
+		known := a.lease.Job.Template == nil || !strings.Contains(s.Image, "${{") && s.Condition == ""
+		if i >= len(a.result.Steps) && known && !seen[s.Image] {
 			seen[s.Image] = true
 			group.Go(func() error { return a.prepareImage(gctx, s.Image) })
 		}
@@ -193,7 +212,7 @@ func (a *attempt) prepareWorkspace(ctx context.Context) (err error) {
 		if a.lease.CloneURL == "" {
 			return fmt.Errorf("prepare workspace: no address for the repository %s", repo.Name)
 		}
-		opts.URL, opts.Password, opts.Commit = a.lease.CloneURL, a.lease.Token, repo.Commit
+		opts.URL, opts.Password, opts.Commit, opts.Only = a.lease.CloneURL, a.lease.Token, repo.Commit, repo.Only
 	}
 	if a.tree, err = workspace.Prepare(ctx, opts); err != nil {
 		if full, _ := a.disk.Full(); full && errors.Is(err, unix.ENOSPC) {
@@ -212,6 +231,9 @@ func (a *attempt) prepareWorkspace(ctx context.Context) (err error) {
 		}
 		a.remark("", "workspace at %.12s, %s, in %s", a.tree.Commit, from, rounded(took))
 	}
+	if err := a.restore(ctx); err != nil {
+		return err
+	}
 	a.event(glovebox.EventProgress, "workspace ready")
 	return nil
 }
@@ -227,6 +249,9 @@ func (a *attempt) prepareImage(ctx context.Context, ref string) error {
 	}
 	a.mu.Lock()
 	a.images[ref] = img
+	if ref != image.Host {
+		a.digests[ref] = img.Digest
+	}
 	a.releases = append(a.releases, release)
 	a.mu.Unlock()
 	if ref != image.Host {
@@ -240,6 +265,10 @@ func (a *attempt) create(ctx context.Context, disk <-chan struct{}) (err error) 
 	ctx, span := a.deps.Tracer.Start(ctx, "create sandbox")
 	defer span.End()
 	started := time.Now()
+	caches, err := a.acquireCaches(ctx)
+	if err != nil {
+		return fmt.Errorf("create sandbox: %w", err)
+	}
 	state := filepath.Join(a.dir, "state")
 	if err := os.Mkdir(state, 0o700); err != nil {
 		return fmt.Errorf("create sandbox: %w", err)
@@ -258,7 +287,7 @@ func (a *attempt) create(ctx context.Context, disk <-chan struct{}) (err error) 
 	}
 	a.sandbox, err = a.runtime.Create(ctx, sandbox.Spec{
 		ID: attemptName(a.lease.LeaseRef), Instance: a.deps.Instance, State: state,
-		Ready: ready, Limits: a.limits, Network: network,
+		Ready: ready, Limits: a.limits, Network: network, Caches: caches,
 	})
 	if err != nil {
 		return fmt.Errorf("create sandbox: %w", err)

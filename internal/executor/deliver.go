@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,17 +34,23 @@ func (a *attempt) collect(ctx context.Context) error {
 	// A tree can be made to be read slowly: another attempt would take as long.
 	ctx, cancel := context.WithTimeoutCause(ctx, collectFor, &stepFault{fmt.Sprintf("reading the diff and the outputs took longer than %s", collectFor)})
 	defer cancel()
-	if err := a.sandbox.Sync(ctx); err != nil {
-		return fmt.Errorf("sync sandbox: %w", err)
+	diff, changes := a.progress.diff, a.progress.changes
+	if !a.done {
+		if err := a.sandbox.Sync(ctx); err != nil {
+			return fmt.Errorf("sync sandbox: %w", err)
+		}
+		left, notes, err := a.tree.Diff(ctx, a.deps.MaxDiff)
+		a.notes(notes)
+		if err != nil {
+			return blame(err)
+		}
+		if diff = fileDiff(left); left != nil {
+			changes = left.Changes
+		}
 	}
-	diff, notes, err := a.tree.Diff(ctx, a.deps.MaxDiff)
-	a.notes(notes)
-	if err != nil {
-		return blame(err)
-	}
-	if diff != nil {
-		a.result.Diff = &diff.Diff
-		a.artifacts = append(a.artifacts, artifact{glovebox.DiffArtifact, diff.Size, func() (io.ReadCloser, error) { return os.Open(diff.Path) }})
+	a.describe(diff, changes)
+	if a.done {
+		return nil
 	}
 	outputs, notes, err := a.tree.Outputs(ctx, a.lease.Job.Outputs, a.deps.Outputs)
 	a.notes(notes)
@@ -55,6 +62,24 @@ func (a *attempt) collect(ctx context.Context) error {
 		a.artifacts = append(a.artifacts, artifact{glovebox.OutputPrefix + o.Name, o.Size, func() (io.ReadCloser, error) { return a.tree.OpenOutput(o) }})
 	}
 	return nil
+}
+
+// maxChanges bounds the names of changed files in a result, as JSON.
+const maxChanges = 512 << 10
+
+// describe fills the result with what the job left.
+func (a *attempt) describe(diff *diffFile, changes glovebox.Changes) {
+	if diff != nil {
+		a.result.Diff = &diff.Diff
+		a.artifacts = append(a.artifacts, artifact{glovebox.DiffArtifact, diff.Size, diff.open})
+	}
+	if a.lease.Job.Template == nil {
+		return
+	}
+	a.result.Values = a.progress.outputs
+	if text, err := json.Marshal(changes); err == nil && len(text) <= maxChanges {
+		a.result.Changes = &changes
+	}
 }
 
 func (a *attempt) notes(notes []string) {

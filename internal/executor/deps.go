@@ -14,6 +14,7 @@ import (
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/image"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/stepcache"
 	"github.com/glovebox-dev/glovebox/internal/workspace"
 )
 
@@ -21,6 +22,8 @@ import (
 type Images interface {
 	// Ensure returns the unpacked image, and a function that lets go of it.
 	Ensure(ctx context.Context, ref string) (*image.Image, func(), error)
+	// Digest says what ref names now, without fetching it: the same text as long as it names the same.
+	Digest(ctx context.Context, ref string) (string, error)
 }
 
 // Disk is a job's bounded file system; internal/disk has one.
@@ -43,6 +46,10 @@ type Deps struct {
 	// MakeDisk makes the folder path with a disk of size bytes in it.
 	MakeDisk func(ctx context.Context, path string, size int64) (Disk, error)
 	Cache    *workspace.Cache
+	// StepCache returns where a job's step results are kept; jobs that ask for it run all their steps when nil.
+	StepCache func(glovebox.Lease) stepcache.Store
+	// Caches keeps folders for jobs that name some; without it they are refused.
+	Caches Caches
 	// Dir holds one folder per running attempt.
 	Dir string
 	// Instance is on every object that outlives the process: lower-case letters, digits and "-".

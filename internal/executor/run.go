@@ -34,11 +34,10 @@ func run(ctx context.Context, deps Deps, lease glovebox.Lease, gate func(context
 	defer a.cleanUp()
 
 	err := a.open(ctx)
-	if err == nil {
-		err = a.setUp(ctx, gate)
-	}
-	if err == nil {
-		err = a.steps(ctx)
+	if err == nil && !a.done && !a.idle(ctx) {
+		if err = a.setUp(ctx, gate); err == nil {
+			err = a.steps(ctx)
+		}
 	}
 	if err == nil && context.Cause(ctx) == nil {
 		err = a.collect(ctx)

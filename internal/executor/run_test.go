@@ -62,6 +62,13 @@ func (f *fakeImages) Ensure(_ context.Context, ref string) (*image.Image, func()
 	}, nil
 }
 
+func (f *fakeImages) Digest(_ context.Context, ref string) (string, error) {
+	if ref == "missing" {
+		return "", errors.New("no such image")
+	}
+	return "sha256:" + ref, nil
+}
+
 // rig is everything a test needs to run jobs with the fake runtime.
 type rig struct {
 	t       *testing.T
@@ -171,6 +178,26 @@ func TestLocalRun(t *testing.T) {
 			if strings.Contains(kv, "s3cret") {
 				t.Error("a step that does not name the secret has it")
 			}
+		}
+	}
+}
+
+type sandboxRuntime = sandbox.Runtime
+
+// noSandbox is a runtime that must not be asked for a sandbox.
+type noSandbox struct{ sandbox.Runtime }
+
+func (noSandbox) Create(context.Context, sandbox.Spec) (sandbox.Sandbox, error) {
+	return nil, errors.New("a sandbox was asked for")
+}
+
+// commitAll commits what is in a repository's folder.
+func commitAll(t *testing.T, dir string) {
+	t.Helper()
+	opts := git.Options{Dir: dir, Config: []string{"user.name=a", "user.email=a@b"}}
+	for _, args := range [][]string{{"add", "."}, {"commit", "-qm", "more"}} {
+		if err := git.Run(t.Context(), opts, args...); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

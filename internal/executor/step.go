@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path"
@@ -16,6 +17,7 @@ import (
 	"github.com/glovebox-dev/glovebox/internal/image"
 	"github.com/glovebox-dev/glovebox/internal/logs"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/template"
 )
 
 // steps runs the steps in order, each when its condition holds. The error is ours or the
@@ -27,13 +29,8 @@ func (a *attempt) steps(ctx context.Context) error {
 	a.result.State = glovebox.StateCompleted
 	a.firstStep = a.deps.Now()
 	defer func() { a.lastStep = a.deps.Now() }()
-	for i, s := range a.lease.Job.Steps {
-		s.Key = stepKey(a.lease.Job.Steps, i)
-		if !wanted(s.If, a.result.State) {
-			a.result.Steps = append(a.result.Steps, glovebox.StepResult{Key: s.Key, State: glovebox.StateSkipped})
-			continue
-		}
-		r, err := a.step(jobCtx, s)
+	for i := len(a.result.Steps); i < len(a.lease.Job.Steps) && !a.done; i++ {
+		r, err := a.reach(jobCtx, i)
 		a.result.Steps = append(a.result.Steps, r)
 		if err != nil {
 			return err
@@ -45,8 +42,65 @@ func (a *attempt) steps(ctx context.Context) error {
 		if r.State == glovebox.StateFailed && a.result.State == glovebox.StateCompleted {
 			a.result.State, a.result.Reason = glovebox.StateFailed, jobReason(r)
 		}
+		if r.State == glovebox.StateCompleted && i+1 < len(a.lease.Job.Steps) {
+			if err := a.recall(jobCtx, true); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// reach runs the step that is next, if its conditions hold.
+func (a *attempt) reach(ctx context.Context, i int) (glovebox.StepResult, error) {
+	key := stepKey(a.lease.Job.Steps, i)
+	skipped := glovebox.StepResult{Key: key, State: glovebox.StateSkipped}
+	if !wanted(a.lease.Job.Steps[i].If, a.result.State) {
+		return skipped, nil
+	}
+	s, run, err := a.resolve(ctx, i)
+	if err == nil && !run {
+		a.remark(key, "skipped: its condition does not hold")
+		return skipped, nil
+	}
+	if err == nil {
+		return a.step(ctx, s)
+	}
+	if isFault(err) {
+		a.remark(key, "%s", err)
+		return glovebox.StepResult{Key: key, State: glovebox.StateFailed, ExitCode: -1, Reason: err.Error()}, nil
+	}
+	return skipped, err
+}
+
+// idle reports whether it is known before anything is prepared that no step will run.
+func (a *attempt) idle(ctx context.Context) bool {
+	job := a.lease.Job
+	if len(job.Outputs) > 0 || len(a.result.Steps) > 0 {
+		return false
+	}
+	for _, s := range job.Steps {
+		if s.Condition == "" || s.If == "failure" {
+			return false
+		}
+		text := s.Condition
+		if job.Template != nil {
+			t, err := template.Parse(text)
+			if err != nil {
+				return false
+			}
+			var known bool
+			if text, known = t.Partial(template.Scope{Template: *job.Template}); !known {
+				return false
+			}
+		}
+		if strings.TrimSpace(text) == "true" {
+			return false
+		}
+	}
+	a.remark("", "no step's condition holds")
+	a.result.State, a.done = glovebox.StateCompleted, true
+	return true
 }
 
 // wanted evaluates a step's condition after the outcome so far.
@@ -72,29 +126,65 @@ func jobReason(r glovebox.StepResult) string {
 func (a *attempt) step(ctx context.Context, s glovebox.Step) (glovebox.StepResult, error) {
 	ctx, span := a.deps.Tracer.Start(ctx, "step", trace.WithAttributes(attribute.String("step", s.Key)))
 	defer span.End()
-	if s.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(s.Timeout), glovebox.ErrTimedOut)
-		defer cancel()
+	img, err := a.image(ctx, s.Image)
+	if err != nil {
+		return glovebox.StepResult{Key: s.Key, State: glovebox.StateErrored}, err
 	}
-	img := a.images[s.Image]
-	started := a.deps.Now().UTC()
-	r := glovebox.StepResult{Key: s.Key, Image: img.Digest, StartedAt: &started}
-	a.event(glovebox.EventStepStarted, s.Key)
-	exit, runErr, logErr := a.exec(ctx, s, img)
-	finished := a.deps.Now().UTC()
-	r.FinishedAt, r.ExitCode, r.Usage = &finished, exit.Code, exit.Usage
-	if r.Usage.WallSeconds == 0 {
-		r.Usage.WallSeconds = finished.Sub(started).Seconds()
+	r := glovebox.StepResult{Key: s.Key, Image: img.Digest}
+	if err := a.explain(ctx, s, &r); err != nil {
+		return r, err
 	}
-	err := a.judge(ctx, &r, exit, runErr)
-	if err == nil && logErr != nil && r.State != glovebox.StateCanceled {
-		r.State, r.Reason, err = glovebox.StateErrored, "log lost", fmt.Errorf("keep log of step %s: %w", s.Key, logErr)
+	stdout, stderr := &capture{off: !a.keeps()}, &capture{off: !a.keeps()}
+	if err = a.execute(ctx, s, img, &r, stdout, stderr); err == nil && r.State == glovebox.StateCompleted && a.keeps() {
+		if err = a.advance(ctx, s, &r, stdout, stderr); isFault(err) {
+			r.State, r.Reason, err = glovebox.StateFailed, err.Error(), nil
+			a.remark(s.Key, "%s", r.Reason)
+		}
 	}
 	span.SetAttributes(attribute.Int("exit_code", r.ExitCode), attribute.String("state", string(r.State)))
 	a.deps.Metrics.step(r)
 	a.event(glovebox.EventStepFinished, fmt.Sprintf("%s: %s", s.Key, outcome(r)))
 	return r, err
+}
+
+// keeps reports whether what a step comes to is needed after it.
+func (a *attempt) keeps() bool { return a.cache != nil || a.lease.Job.Template != nil }
+
+// image returns the image of a step, which is prepared now where only its template told its name.
+func (a *attempt) image(ctx context.Context, ref string) (*image.Image, error) {
+	a.mu.Lock()
+	img := a.images[ref]
+	a.mu.Unlock()
+	if img != nil {
+		return img, nil
+	}
+	if err := a.prepareImage(ctx, ref); err != nil {
+		return nil, err
+	}
+	return a.images[ref], nil
+}
+
+// execute runs the step's command within its time and fills in how it ended.
+func (a *attempt) execute(ctx context.Context, s glovebox.Step, img *image.Image, r *glovebox.StepResult, stdout, stderr *capture) error {
+	if s.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(s.Timeout), glovebox.ErrTimedOut)
+		defer cancel()
+	}
+	started := a.deps.Now().UTC()
+	r.StartedAt = &started
+	a.event(glovebox.EventStepStarted, s.Key)
+	exit, runErr, logErr := a.exec(ctx, s, img, stdout, stderr)
+	finished := a.deps.Now().UTC()
+	r.FinishedAt, r.ExitCode, r.Usage = &finished, exit.Code, exit.Usage
+	if r.Usage.WallSeconds == 0 {
+		r.Usage.WallSeconds = finished.Sub(started).Seconds()
+	}
+	err := a.judge(ctx, r, exit, runErr)
+	if err == nil && logErr != nil && r.State != glovebox.StateCanceled {
+		r.State, r.Reason, err = glovebox.StateErrored, "log lost", fmt.Errorf("keep log of step %s: %w", s.Key, logErr)
+	}
+	return err
 }
 
 func outcome(r glovebox.StepResult) string {
@@ -105,14 +195,35 @@ func outcome(r glovebox.StepResult) string {
 }
 
 // exec runs the step in the sandbox, its output through redaction, lines and limit.
-func (a *attempt) exec(ctx context.Context, s glovebox.Step, img *image.Image) (exit sandbox.Exit, runErr, logErr error) {
+func (a *attempt) exec(ctx context.Context, s glovebox.Step, img *image.Image, out, errs *capture) (exit sandbox.Exit, runErr, logErr error) {
 	lines := logs.NewLines(a.limit, s.Key, a.deps.Now, 0)
-	stdout, stderr := a.redactor.Writer(lines.Stdout()), a.redactor.Writer(lines.Stderr())
+	out.next, errs.next = lines.Stdout(), lines.Stderr()
+	stdout, stderr := a.redactor.Writer(out), a.redactor.Writer(errs)
+	files, err := stepFiles(s.Files)
+	if err != nil {
+		return exit, err, errors.Join(stdout.Close(), stderr.Close(), lines.Close())
+	}
 	exit, runErr = a.sandbox.Run(ctx, sandbox.Step{
-		Key: s.Key, Image: img, Argv: argv(s), Env: a.environ(s, img), Dir: path.Join(sandbox.WorkspaceDir, path.Clean("/"+s.Dir)),
+		Key: s.Key, Image: img, Argv: argv(s), Env: a.environ(s, img), Dir: path.Join(sandbox.WorkspaceDir, path.Clean("/"+s.Dir)), Files: files,
 	}, stdout, stderr)
 	logErr = errors.Join(stdout.Close(), stderr.Close(), lines.Close(), a.limit.EndStep(s.Key))
 	return exit, runErr, logErr
+}
+
+// stepFiles decodes the files of a step.
+func stepFiles(files []glovebox.StepFile) ([]sandbox.File, error) {
+	var list []sandbox.File
+	for _, f := range files {
+		data := []byte(f.Content)
+		if f.Base64 != "" {
+			var err error
+			if data, err = base64.StdEncoding.DecodeString(f.Base64); err != nil {
+				return nil, fmt.Errorf("decode file %s: %w", f.Path, err)
+			}
+		}
+		list = append(list, sandbox.File{Path: f.Path, Data: data, Executable: f.Executable})
+	}
+	return list, nil
 }
 
 // judge fills the step's state and reason, and returns the error that ends the job, if any.

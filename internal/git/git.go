@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/glovebox-dev/glovebox"
 )
@@ -38,6 +41,8 @@ type Options struct {
 	Config []string
 	// Env are further "K=V" variables, such as GIT_INDEX_FILE or GIT_PROTOCOL.
 	Env []string
+	// MaxMemory bounds the memory that the process takes for itself (maps of files do not count); no bound when 0.
+	MaxMemory int64
 	// Stdin and Stdout of the process; empty and discarded when nil.
 	Stdin  io.Reader
 	Stdout io.Writer
@@ -167,8 +172,24 @@ func Run(ctx context.Context, opts Options, args ...string) error {
 	cmd := Command(ctx, opts, args...)
 	stderr := &tail{max: 2048}
 	cmd.Stderr = stderr
-	if err := cmd.Run(); err != nil {
+	err := cmd.Start()
+	if err == nil {
+		err = errors.Join(bound(cmd, opts.MaxMemory), cmd.Wait())
+	}
+	if err != nil {
 		return Error(ctx, opts, args, stderr.String(), err)
+	}
+	return nil
+}
+
+// bound sets the memory limit of a process that was just started, and ends it if that can't be done.
+func bound(cmd *exec.Cmd, memory int64) error {
+	if memory == 0 {
+		return nil
+	}
+	limit := &unix.Rlimit{Cur: uint64(memory), Max: uint64(memory)}
+	if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_DATA, limit, nil); err != nil && !errors.Is(err, unix.ESRCH) {
+		return errors.Join(fmt.Errorf("bound git's memory: %w", err), cmd.Cancel())
 	}
 	return nil
 }

@@ -272,3 +272,24 @@ func withPath(env []string) []string {
 	}
 	return append(slices.Clone(env), "PATH="+DefaultPath)
 }
+
+// hostTools are the places whose times tell that programs were installed, replaced or removed. Looking at
+// every file of /usr would take as long as many a step.
+func hostTools() []string {
+	return []string{
+		"usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "usr/libexec", "usr/local", "usr/local/bin", "usr/local/sbin", "usr/local/lib",
+		"bin", "sbin", "lib", "lib64",
+		"var/lib/dpkg/status", "var/lib/rpm/rpmdb.sqlite", "lib/apk/db/installed", "var/lib/pacman/local", "usr/local/go/VERSION",
+	}
+}
+
+// toolsStamp stands for the host's programs as they are now.
+func (s *Store) toolsStamp() string {
+	h := sha256.New()
+	for _, name := range hostTools() {
+		if info, err := os.Stat(filepath.Join(s.opts.HostRoot, name)); err == nil {
+			fmt.Fprintf(h, "%s %d %d\n", name, info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // hostRoot makes a small host with a secret in it.
@@ -117,5 +118,41 @@ func TestHostOfThisMachine(t *testing.T) {
 	img := ensure(t, open(t, Options{}), Host)
 	if len(img.Binds) == 0 || img.Binds[0].Target != "/usr" {
 		t.Errorf("binds %v", img.Binds)
+	}
+}
+
+// TestDigestFollowsTheHost: the digest of "host" is stable, and another one after a program was installed.
+func TestDigestFollowsTheHost(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"usr/bin", "etc"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(Options{Dir: t.TempDir(), HostRoot: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := func() string {
+		t.Helper()
+		d, err := s.Digest(t.Context(), nil, Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	before := digest()
+	if again := digest(); again != before {
+		t.Errorf("digest changed by itself: %s, %s", before, again)
+	}
+	if err := os.WriteFile(filepath.Join(root, "usr/bin/tool"), []byte("#!"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Second)
+	if err := os.Chtimes(filepath.Join(root, "usr/bin"), later, later); err != nil {
+		t.Fatal(err)
+	}
+	if after := digest(); after == before {
+		t.Error("a new program left the digest as it was")
 	}
 }

@@ -149,20 +149,46 @@ type Engine interface {
 // engine has (built or imported there, say) is taken from it, once for each
 // image ID, before any registry is asked.
 func (s *Store) EnsureFrom(ctx context.Context, engine Engine, ref string) (*Image, func(), error) {
-	src, err := s.source(ref)
+	src, err := s.sourceFrom(ctx, engine, ref)
 	if err != nil {
 		return nil, nil, err
+	}
+	return s.ensure(ctx, ref, src)
+}
+
+// Digest says what ref names now and fetches nothing but that: a text that is the same as long as the
+// content is. For "host" it follows the host's installed packages and programs. engine may be nil.
+func (s *Store) Digest(ctx context.Context, engine Engine, ref string) (string, error) {
+	src, err := s.sourceFrom(ctx, engine, ref)
+	if err != nil {
+		return "", err
+	}
+	c, err := src.resolve(ctx)
+	if err != nil {
+		return "", err
+	}
+	if ref == Host {
+		return c.key + "-" + s.toolsStamp(), nil
+	}
+	return c.digest, nil
+}
+
+// sourceFrom is source, with an engine's own images before a registry's. engine may be nil.
+func (s *Store) sourceFrom(ctx context.Context, engine Engine, ref string) (source, error) {
+	src, err := s.source(ref)
+	if err != nil || engine == nil {
+		return src, err
 	}
 	if _, ok := src.(registrySource); ok {
 		id, err := engine.ImageID(ctx, ref)
 		switch {
 		case err == nil:
-			return s.ensure(ctx, ref, engineSource{store: s, engine: engine, id: id})
+			return engineSource{store: s, engine: engine, id: id}, nil
 		case !errors.Is(err, glovebox.ErrNotFound):
-			return nil, nil, fmt.Errorf("look up image %s in the engine: %w", ref, err)
+			return nil, fmt.Errorf("look up image %s in the engine: %w", ref, err)
 		}
 	}
-	return s.ensure(ctx, ref, src)
+	return src, nil
 }
 
 // source is where an image comes from.

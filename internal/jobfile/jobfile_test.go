@@ -91,7 +91,7 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"unknown field", "steps:\n  - image: host\n    rnu: x\n", `3:5: steps[0].rnu: unknown field (did you mean "run"?)`},
 		{"unknown at root", "stepz: []\nsteps: [{run: x}]\n", `1:1: stepz: unknown field (did you mean "steps"?)`},
-		{"unknown limit", "steps: [{run: x}]\nlimits:\n  ram: 2G\n", `3:3: limits.ram: unknown field; the fields here are cpus, memory`},
+		{"unknown limit", "steps: [{run: x}]\nlimits:\n  ram: 2G\n", `3:3: limits.ram: unknown field; the fields here are cpus, disk, log, memory`},
 		{"wrong type", "steps:\n  - run: [a]\n", "2:5: steps[0].run: is a list, want a text"},
 		{"null", "steps:\n  - run:\n", "2:5: steps[0].run: is empty, want a text"},
 		{"steps missing", "name: x\n", "1:1: : lacks steps"},
@@ -178,6 +178,68 @@ func TestExamples(t *testing.T) {
 		}
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestDocs: the examples of the page on job files are valid, once they have all that a job needs.
+func TestDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/job-file.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	if len(blocks) < 2 {
+		t.Fatalf("%d examples", len(blocks))
+	}
+	for i, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		f, err := jobfile.Parse([]byte(text))
+		if err == nil {
+			_, err = f.Resolve()
+		}
+		if err != nil {
+			t.Errorf("example %d: %v", i, err)
+		}
+	}
+}
+
+// TestTemplated: the fields that templates, step cache and shared folders have.
+func TestTemplated(t *testing.T) {
+	f, err := jobfile.Parse([]byte(`
+repo: {name: a, only: x/y}
+template: {repository: {name: a, branch: refs/heads/main, search_result_paths: [p]}, batch_change: {name: b, description: c}, path: x}
+step_cache: refresh
+caches: [{name: npm, path: /root/.npm}]
+steps:
+  - {image: host, run: x, condition: "${{ true }}", files: [{path: /a, content: b, executable: true}], outputs: {v: {value: "${{ step.stdout }}", format: json}}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := got.Steps[0]
+	if got.Repo.Only != "x/y" || got.Template.Repository.SearchResultPaths[0] != "p" || got.Template.BatchChange.Description != "c" || got.Template.Path != "x" ||
+		got.StepCache != glovebox.StepCacheRefresh || got.Caches[0].Path != "/root/.npm" || step.Condition != "${{ true }}" || !step.Files[0].Executable || step.Outputs["v"].Format != "json" {
+		t.Errorf("%+v", got)
+	}
+	for text, want := range map[string]string{
+		"steps: [{image: host, run: x}]\nstep_cache: yes\n":                     "2:1: step_cache: is yes, want one of use refresh",
+		"steps: [{image: host, run: x}]\ncaches: [{name: a, path: /work}]\n":    "2:20: caches[0].path: want a path outside of /work",
+		"steps: [{image: host, run: x, outputs: {a: {value: b}}}]\n":            "1:31: steps[0].outputs: a step has outputs only in a job with a template",
+		"steps:\n- {image: host, run: x, files: [{path: a}]}\n":                 "2:34: steps[0].files[0].path: want an absolute path",
+		"template: {repository: {nam: x}}\nsteps: [{image: host, run: x}]\n":    `1:25: template.repository.nam: unknown field (did you mean "name"?)`,
+		"template: {}\nsteps: [{image: host, run: x, outputs: {a: {valu: b}}}]": "steps[0].outputs.a: lacks value",
+	} {
+		f, err := jobfile.Parse([]byte(text))
+		if err == nil {
+			_, err = f.Resolve()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
 	}
 }

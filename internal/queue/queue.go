@@ -82,6 +82,15 @@ func (q *Queue) LeaseTTL() time.Duration { return q.opt.LeaseTTL }
 
 // Submit validates spec, fills in its defaults and queues it for tenant. Actor is who did it ("user:NAME").
 func (q *Queue) Submit(ctx context.Context, tenant, actor string, spec glovebox.JobSpec) (glovebox.Job, error) {
+	return q.SubmitAs(ctx, q.opt.NewID(), tenant, actor, spec)
+}
+
+// NewID returns an id for SubmitAs.
+func (q *Queue) NewID() string { return q.opt.NewID() }
+
+// SubmitAs is Submit with an id that NewID gave before: who keeps it can submit again after a crash and gets
+// glovebox.ErrConflict for a job that is there already. An id is used once.
+func (q *Queue) SubmitAs(ctx context.Context, id, tenant, actor string, spec glovebox.JobSpec) (glovebox.Job, error) {
 	spec.ApplyDefaults()
 	if err := spec.Validate(); err != nil {
 		return glovebox.Job{}, err
@@ -91,7 +100,7 @@ func (q *Queue) Submit(ctx context.Context, tenant, actor string, spec glovebox.
 	}
 	now := q.now()
 	job := glovebox.Job{
-		ID: q.opt.NewID(), Tenant: tenant, JobSpec: spec, State: glovebox.StateQueued,
+		ID: id, Tenant: tenant, JobSpec: spec, State: glovebox.StateQueued,
 		SubmittedBy: actorName(actor), CreatedAt: now,
 	}
 	submitted := glovebox.Event{Time: now, Kind: glovebox.EventSubmitted, Actor: actor}

@@ -71,6 +71,8 @@ type Spec struct {
 	Limits glovebox.Limits
 	// Network is the egress policy.
 	Network glovebox.NetworkPolicy
+	// Caches are folders that all steps see, read-write, and other sandboxes at the same time.
+	Caches []Cache
 }
 
 // Await sets Workspace and Scratch once they are there. It does nothing when they are set.
@@ -99,7 +101,13 @@ type Step struct {
 	// Dir is an absolute path inside the sandbox. It has been checked to lie beneath
 	// WorkspaceDir lexically only: links inside the sandbox may lead elsewhere inside it.
 	Dir string
+	// Files are seen by this step alone. One that can't be shown where it should be is the
+	// step's fault: a line on its standard error and ExitFault.
+	Files []File
 }
+
+// ExitFault is the exit code of a step that was not started by a fault of its own.
+const ExitFault = 126
 
 // Exit is how a step ended.
 type Exit struct {

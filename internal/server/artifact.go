@@ -220,12 +220,22 @@ func (s *Server) getOutput(r *request) error {
 
 // sendArtifact sends an accepted artifact as a download, never as something a browser shows.
 func (s *Server) sendArtifact(r *request, job glovebox.Job, name, file, contentType string) error {
-	in, size, err := s.Blobs.Open(r.Context(), blob.ArtifactKey(job.ID, job.Attempt, name), 0)
+	return s.sendBlob(r, blob.ArtifactKey(job.ID, job.Attempt, name), file, contentType)
+}
+
+// sendBlob sends a blob as a download.
+func (s *Server) sendBlob(r *request, key, file, contentType string) error {
+	in, size, err := s.Blobs.Open(r.Context(), key, 0)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	h := r.w.Header()
+	return r.w.download(in, size, file, contentType)
+}
+
+// download answers with size bytes of in, as something that a browser saves and never shows.
+func (w *reply) download(in io.Reader, size int64, file, contentType string) error {
+	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.FormatInt(size, 10))
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
@@ -234,6 +244,6 @@ func (s *Server) sendArtifact(r *request, job glovebox.Job, name, file, contentT
 		disposition = "attachment"
 	}
 	h.Set("Content-Disposition", disposition)
-	_, err = io.Copy(struct{ io.Writer }{r.w}, io.LimitReader(in, size))
+	_, err := io.Copy(struct{ io.Writer }{w}, io.LimitReader(in, size))
 	return err
 }

@@ -19,9 +19,12 @@ import (
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/api"
 	"github.com/glovebox-dev/glovebox/internal/blob"
+	"github.com/glovebox-dev/glovebox/internal/changeset"
+	"github.com/glovebox-dev/glovebox/internal/codehost"
 	"github.com/glovebox-dev/glovebox/internal/gitgateway"
 	"github.com/glovebox-dev/glovebox/internal/logs"
 	"github.com/glovebox-dev/glovebox/internal/queue"
+	"github.com/glovebox-dev/glovebox/internal/stepstore"
 	"github.com/glovebox-dev/glovebox/internal/store"
 )
 
@@ -56,9 +59,14 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 		c(&cfg)
 	}
 	f := &fixture{T: t, tokens: store.NewTokens(db), blobs: blobs}
+	jobs, repos := queue.New(store.NewJobs(db), queue.Options{Backoff: func(int) time.Duration { return 0 }}), store.NewRepos(db)
+	batches, err := changeset.New(changeset.Options{Store: store.NewBatches(db), Queue: jobs, Repositories: repos, Mirrors: gateway, Blobs: blobs, Hosts: f.hosts()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.server, err = New(cfg, Deps{
-		Queue: queue.New(store.NewJobs(db), queue.Options{Backoff: func(int) time.Duration { return 0 }}), Tokens: f.tokens, Executors: store.NewExecutors(db),
-		Repositories: store.NewRepos(db), Logs: logs.NewStore(blobs), Blobs: blobs, Gateway: gateway, Ready: db.Ping, Metrics: metrics,
+		Queue: jobs, Tokens: f.tokens, Executors: store.NewExecutors(db), Repositories: repos, Logs: logs.NewStore(blobs), Blobs: blobs, Gateway: gateway,
+		Batches: batches, StepCache: stepstore.New(store.NewStepCache(db), blobs, 1<<20, nil), Ready: db.Ping, Metrics: metrics,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +76,31 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	listener.Start()
 	t.Cleanup(func() { f.server.Stop(); listener.Close() })
 	f.url = listener.URL
+	f.run(batches)
 	return f
+}
+
+// run does what takes batch changes time, until the test's end.
+func (f *fixture) run(batches *changeset.Batches) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := batches.Run(ctx); err != nil {
+			f.Error(err)
+		}
+	}()
+	f.Cleanup(func() { cancel(); <-done })
+}
+
+// hosts are a code host that is never there.
+func (f *fixture) hosts() []changeset.Host {
+	f.Helper()
+	client, err := codehost.New(codehost.Config{Kind: codehost.KindGitea, URL: "http://127.0.0.1:1", Token: "secret-of-the-host"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return []changeset.Host{{Name: "code", URL: "http://127.0.0.1:1", Client: client, Token: "secret-of-the-host", WebhookSecret: "hook"}}
 }
 
 func (f *fixture) secret(token glovebox.Token) string {

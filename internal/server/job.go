@@ -132,15 +132,9 @@ func (s *Server) submitJob(r *request) error {
 	if err := r.json(&spec); err != nil {
 		return err
 	}
-	tenant := tenantOf(r.user)
-	if asked := r.URL.Query().Get("tenant"); asked != "" && asked != tenant {
-		if r.user.Role != glovebox.RoleAdmin {
-			return fmt.Errorf("submit for another tenant: %w", glovebox.ErrForbidden)
-		}
-		if !shortName(asked) {
-			return invalid("parameter tenant: want a name of at most 64 bytes")
-		}
-		tenant = asked
+	tenant, err := r.tenant()
+	if err != nil {
+		return err
 	}
 	job, err := s.submitFor(r.Context(), r.user, tenant, spec)
 	if err != nil {
@@ -148,6 +142,21 @@ func (s *Server) submitJob(r *request) error {
 	}
 	r.w.Header().Set("Location", strings.Replace(api.PathJob, "{id}", job.ID, 1))
 	return r.w.json(http.StatusCreated, job)
+}
+
+// tenant is whose thing is to be made: the user's own, or for admins another by the parameter of that name.
+func (r *request) tenant() (string, error) {
+	own := tenantOf(r.user)
+	asked := r.URL.Query().Get("tenant")
+	switch {
+	case asked == "" || asked == own:
+		return own, nil
+	case r.user.Role != glovebox.RoleAdmin:
+		return "", fmt.Errorf("submit for another tenant: %w", glovebox.ErrForbidden)
+	case !shortName(asked):
+		return "", invalid("parameter tenant: want a name of at most 64 bytes")
+	}
+	return asked, nil
 }
 
 func shortName(s string) bool {

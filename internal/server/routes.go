@@ -8,6 +8,7 @@ import (
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/api"
+	"github.com/glovebox-dev/glovebox/internal/codehost"
 )
 
 // access is what a route asks of its caller.
@@ -30,7 +31,8 @@ const (
 	beatBody  = 4 << 20
 	jobBody   = 40 << 20 // all of a job's files in base64, its scripts, and room for escapes
 	logBody   = 8 << 20
-	ownBound  = -1 // the handler sets it
+	idsBody   = 1 << 20 // ten thousand ids, and more
+	ownBound  = -1      // the handler sets it
 )
 
 // route is one operation of the server.
@@ -57,6 +59,28 @@ var routes = []route{
 	{"POST", api.PathRepos, admin, smallBody, (*Server).addRepo},
 	{"DELETE", api.PathRepo, admin, noBody, (*Server).removeRepo},
 
+	{"GET", api.PathBatchChanges, viewer, noBody, (*Server).listBatchChanges},
+	{"POST", api.PathBatchChanges, operator, jobBody, (*Server).createBatchRun},
+	{"GET", api.PathBatchChange, viewer, noBody, (*Server).getBatchChange},
+	{"POST", api.PathBatchClose, operator, smallBody, (*Server).closeBatchChange},
+	{"POST", api.PathBatchPublish, operator, idsBody, (*Server).publishChangesets},
+	{"GET", api.PathBatchRuns, viewer, noBody, (*Server).listBatchRuns},
+	{"GET", api.PathBatchChangesets, viewer, noBody, (*Server).listChangesets},
+	{"GET", api.PathBatchRun, viewer, noBody, (*Server).getBatchRun},
+	{"GET", api.PathBatchRunWorkspaces, viewer, noBody, (*Server).listBatchWorkspaces},
+	{"POST", api.PathBatchRunCancel, operator, smallBody, (*Server).cancelBatchRun},
+	{"POST", api.PathBatchRunRetry, operator, idsBody, (*Server).retryBatchRun},
+	{"GET", api.PathBatchRunPreview, viewer, noBody, (*Server).previewBatchRun},
+	{"POST", api.PathBatchRunApply, operator, smallBody, (*Server).applyBatchRun},
+	{"GET", api.PathBatchWorkspace, viewer, noBody, (*Server).getBatchWorkspace},
+	{"GET", api.PathBatchWorkspaceDiff, viewer, noBody, (*Server).getBatchWorkspaceDiff},
+
+	{"GET", api.PathCodeHosts, viewer, noBody, (*Server).listCodeHosts},
+	{"POST", api.PathWebhook, anybody, codehost.MaxWebhook, (*Server).webhook},
+
+	{"GET", api.PathStepCache, operator, noBody, (*Server).getStepCache},
+	{"PUT", api.PathStepCache, operator, ownBound, (*Server).putStepCache},
+
 	{"GET", api.PathExecutors, viewer, noBody, (*Server).listExecutors},
 	{"POST", api.PathExecutorDrain, admin, smallBody, (*Server).drainExecutor},
 	{"POST", api.PathExecutorUndrain, admin, smallBody, (*Server).undrainExecutor},
@@ -71,6 +95,8 @@ var routes = []route{
 
 	{"POST", api.PathAttemptLog, attempt, logBody, (*Server).appendLog},
 	{"PUT", api.PathAttemptArtifact, attempt, ownBound, (*Server).putArtifact},
+	{"GET", api.PathAttemptStepCache, attempt, noBody, (*Server).getAttemptStepCache},
+	{"PUT", api.PathAttemptStepCache, attempt, ownBound, (*Server).putAttemptStepCache},
 	{"POST", api.PathAttemptCompleted, attempt, beatBody, (*Server).completeAttempt},
 
 	{"GET", api.PathVersion, anybody, noBody, (*Server).version},

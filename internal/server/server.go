@@ -19,9 +19,11 @@ import (
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/blob"
+	"github.com/glovebox-dev/glovebox/internal/changeset"
 	"github.com/glovebox-dev/glovebox/internal/gitgateway"
 	"github.com/glovebox-dev/glovebox/internal/logs"
 	"github.com/glovebox-dev/glovebox/internal/queue"
+	"github.com/glovebox-dev/glovebox/internal/stepstore"
 )
 
 // Config of a Server. Zero fields take the defaults that are named.
@@ -116,6 +118,8 @@ type Deps struct {
 	Logs         *logs.Store
 	Blobs        blob.Store
 	Gateway      *gitgateway.Gateway
+	Batches      *changeset.Batches
+	StepCache    *stepstore.Store
 	// Ready reports whether the database answers.
 	Ready func(ctx context.Context) error
 	// Metrics are what the server counts into; its own when nil. The gateway's
@@ -127,8 +131,9 @@ type Deps struct {
 }
 
 func (d Deps) validate() error {
-	if d.Queue == nil || d.Tokens == nil || d.Executors == nil || d.Repositories == nil || d.Logs == nil || d.Blobs == nil || d.Gateway == nil || d.Ready == nil {
-		return errors.New("server: Queue, Tokens, Executors, Repositories, Logs, Blobs, Gateway and Ready must be set")
+	if d.Queue == nil || d.Tokens == nil || d.Executors == nil || d.Repositories == nil || d.Logs == nil || d.Blobs == nil || d.Gateway == nil ||
+		d.Batches == nil || d.StepCache == nil || d.Ready == nil {
+		return errors.New("server: Queue, Tokens, Executors, Repositories, Logs, Blobs, Gateway, Batches, StepCache and Ready must be set")
 	}
 	return nil
 }

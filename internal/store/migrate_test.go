@@ -15,6 +15,7 @@ import (
 var released = map[string]string{
 	"migrations/0001_jobs.sql":   "891ac0da9ee443ca4879b6b4697d317f83d506a769c1544d679f48e7b82ce627",
 	"migrations/0002_access.sql": "bbd4bfbcefc62c8489dbbb09dfd9ed056c956f10eaa5a48e3173fe823c6daaf1",
+	"migrations/0003_batch.sql":  "c139ba497af156e28c3915a0b89d16ad597ad7bf827926bd10cf347e5f3f2c06",
 }
 
 func TestMigrationsNeverChange(t *testing.T) {

@@ -18,6 +18,7 @@ const (
 	NameDocker   = "docker"
 	NameChromium = "chromium"
 	NameRoot     = "root"
+	NameGitea    = "gitea"
 )
 
 // Gvisor returns the path of a built glovebox binary, which is a complete runsc.
@@ -30,6 +31,12 @@ func Gvisor(t testing.TB) string {
 func Chromium(t testing.TB) string {
 	t.Helper()
 	return binary(t, NameChromium, "GLOVEBOX_TEST_CHROMIUM", "a Chromium binary")
+}
+
+// Gitea returns the path of a Gitea that scripts/gitea.sh built.
+func Gitea(t testing.TB) string {
+	t.Helper()
+	return binary(t, NameGitea, "GLOVEBOX_TEST_GITEA", "a Gitea binary (scripts/gitea.sh builds one)")
 }
 
 // Docker returns when a Docker daemon may be used; DOCKER_HOST says which.

@@ -42,6 +42,7 @@ func TestMissingIsSkippedOrFailsWhenRequired(t *testing.T) {
 		testenv.NameGvisor:   func(t testing.TB) { testenv.Gvisor(t) },
 		testenv.NameDocker:   testenv.Docker,
 		testenv.NameChromium: func(t testing.TB) { testenv.Chromium(t) },
+		testenv.NameGitea:    func(t testing.TB) { testenv.Gitea(t) },
 	}
 	for name, f := range asks {
 		t.Setenv("GLOVEBOX_TEST_"+strings.ToUpper(name), "")

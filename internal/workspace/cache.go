@@ -89,6 +89,30 @@ func (c *Cache) acquire(ctx context.Context, address git.URL, commit string, max
 	return nil, fetched, fmt.Errorf("make snapshot of %s: it vanishes as soon as it is made", commit)
 }
 
+// Paths lists the paths of a commit's files and links, slash-separated, in git's order. What
+// the cache lacks is fetched from url, by any transport.
+func (c *Cache) Paths(ctx context.Context, url, commit string) ([]string, error) {
+	if !git.IsObjectName(commit) {
+		return nil, fmt.Errorf("list files of %q: not a full commit name", commit)
+	}
+	address, err := git.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	s, _, err := c.acquire(ctx, address, commit, 0)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := s.entries()
+	paths := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if e.mode != modeSubmodule {
+			paths = append(paths, e.path)
+		}
+	}
+	return paths, errors.Join(err, s.release())
+}
+
 // discard removes a damaged snapshot, if nobody else uses it.
 func (c *Cache) discard(dir string, lock *os.File) error {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {

@@ -1,7 +1,6 @@
 package workspace
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,8 +9,8 @@ import (
 	"io"
 	"os"
 	"path"
-	"strings"
-	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/git"
@@ -23,14 +22,23 @@ const DefaultMaxDiff = 64 << 20
 // Diff is what the steps changed.
 type Diff struct {
 	glovebox.Diff
-	// Path is the file with the diff, in the trusted git directory.
+	// Path is the file with the diff, in the trusted git directory. The file of a call stays as it
+	// is through the next call; the one after that removes it.
 	Path string
+	// Changes are the paths, with git's idea of renames; a change of kind (a file became a link) is
+	// a modification. Bytes that are no UTF-8 are replaced.
+	Changes glovebox.Changes
+
+	// left is how many names Changes lacks.
+	left int
 }
 
-// change is one path that is not as it was laid out.
-type change struct {
-	found
-	deleted bool
+// answered is what the last call of Diff came to.
+type answered struct {
+	max     int64
+	changes []change
+	diff    *Diff
+	notes   []string
 }
 
 // Diff computes what the steps changed against the commit, in the form that "git apply
@@ -38,6 +46,9 @@ type change struct {
 // .gitignore excludes, submodules, nested git directories, pipes, sockets and devices are left out; remarks say
 // so. More than max bytes of diff is a Fault. Git works on a copy of the changed bytes
 // and never opens the tree.
+//
+// It may be called after each step: files that are as the last call saw them are not read again,
+// and when all are, the last call's answer is given again and no process is started.
 func (w *Workspace) Diff(ctx context.Context, max int64) (d *Diff, notes []string, err error) {
 	if w.Commit == "" {
 		return nil, nil, nil
@@ -49,237 +60,181 @@ func (w *Workspace) Diff(ctx context.Context, max int64) (d *Diff, notes []strin
 		return nil, nil, err
 	}
 	var r remarks
-	changes, err := w.changes(ctx, &r)
+	v, err := w.look(ctx, &r)
 	if err != nil {
 		return nil, r.list(), fmt.Errorf("find changes: %w", err)
 	}
+	now, same, err := w.settle(ctx, v)
+	if err != nil {
+		return nil, r.list(), fmt.Errorf("find changes: %w", err)
+	}
+	if same && w.last != nil && w.last.max == max {
+		w.known, w.more = now, holdsMore(now, &r)
+		return w.last.diff, append(r.list(), w.last.notes...), nil
+	}
+	var more remarks
+	answer, err := w.diff(ctx, v, now, max, &more)
+	if err != nil {
+		return nil, append(r.list(), more.list()...), err
+	}
+	if answer.diff != nil && answer.diff.left > 0 {
+		more.add("the names of %d more changed files are left out of the list of changes; the diff has them all", answer.diff.left)
+	}
+	answer.notes = more.list()
+	w.known, w.deleted, w.last, w.more = now, v.deleted, answer, holdsMore(now, &r)
+	return answer.diff, append(r.list(), answer.notes...), nil
+}
+
+// HoldsMore reports whether the tree, when Diff last looked, held more than commit and diff tell:
+// ignored files, empty folders, what a diff can't hold. It can't be made again from them.
+func (w *Workspace) HoldsMore() bool { return w.more }
+
+func holdsMore(now map[string]known, r *remarks) bool {
+	if r.emptyFolder || len(r.lines) > 0 {
+		return true
+	}
+	for _, k := range now {
+		if k.object == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// diff computes the diff of what a view holds, and completes what is known of it.
+func (w *Workspace) diff(ctx context.Context, v *view, now map[string]known, max int64, r *remarks) (*answered, error) {
+	changes, err := w.changed(ctx, v, now, r)
+	if err != nil {
+		return nil, fmt.Errorf("find changes: %w", err)
+	}
+	answer := &answered{max: max, changes: changes}
 	if len(changes) == 0 {
-		return nil, r.list(), nil
+		return answer, nil
+	}
+	if w.last != nil && w.last.max == max && sameChanges(w.last.changes, changes) {
+		answer.diff = w.last.diff // what changed since is ignored
+		return answer, nil
 	}
 	if err := w.record(ctx, changes, 4*max); err != nil {
-		return nil, r.list(), fmt.Errorf("record changes: %w", err)
+		return nil, fmt.Errorf("record changes: %w", err)
 	}
-	d, err = w.writeDiff(ctx, max)
-	if err != nil {
-		return nil, r.list(), fmt.Errorf("write diff: %w", err)
-	}
-	return d, r.list(), nil
-}
-
-// changes compares the tree with what was laid out.
-func (w *Workspace) changes(ctx context.Context, r *remarks) ([]change, error) {
-	base := make(map[string]int, len(w.entries))
-	submodules := map[string]bool{}
-	for i, e := range w.entries {
-		base[e.path] = i
-		if e.mode == modeSubmodule {
-			submodules[e.path] = true
+	for _, c := range changes {
+		if !c.deleted {
+			k := now[c.path]
+			k.object, k.stored = c.object, c.stored
+			now[c.path] = k
 		}
 	}
-	seen := make([]bool, len(w.entries))
-	var changed []change
-	var fresh []found
-	var rules []found
-	err := w.walk(ctx, r, func(path string) bool { return submodules[path] }, func(f found) error {
-		i, tracked := base[f.path]
-		if tracked && submodules[f.path] {
-			r.add("left out %s: it is a submodule's place", f.path)
-			return nil
-		}
-		if !f.regular() && !f.link() {
-			r.add("left out %s: neither a file nor a link", f.path)
-			return nil
-		}
-		if f.regular() && path.Base(f.path) == ".gitignore" {
-			rules = append(rules, f)
-		}
-		if tracked {
-			seen[i] = true
-		}
-		switch b, ok := w.files[f.path]; {
-		case ok && w.unchanged(b, f):
-		case tracked && !ok && w.untouched(w.stamps[i], f.stamp):
-		case tracked:
-			changed = append(changed, change{found: f})
-		default:
-			fresh = append(fresh, f)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+	if answer.diff, err = w.writeDiff(ctx, changes, max); err != nil {
+		return nil, fmt.Errorf("write diff: %w", err)
 	}
-	var deleted []change
-	for i, e := range w.entries {
-		if !seen[i] && e.mode != modeSubmodule {
-			deleted = append(deleted, change{found: found{path: e.path}, deleted: true})
-		}
-	}
-	paths := make([]string, len(fresh))
-	for i, f := range fresh {
-		paths[i] = f.path
-	}
-	ignored, err := w.ignored(ctx, rules, paths, r)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range fresh {
-		if !ignored[f.path] {
-			changed = append(changed, change{found: f})
-		}
-	}
-	// Deletions first: a file may have become a folder, or a folder a file.
-	return append(deleted, changed...), nil
-}
-
-// untouched reports whether a file is as it was laid out. One whose change time is close
-// to the end of laying out may have changed within one tick of the file system's clock.
-func (w *Workspace) untouched(before, now stamp) bool {
-	return before == now && time.Unix(now.ctime.Unix()).Before(w.laid.Add(-clockTick))
-}
-
-const clockTick = 20 * time.Millisecond
-
-const diffRef = "refs/glovebox/left"
-
-// record makes git objects of the changes, and a commit of them on top of the one laid out.
-func (w *Workspace) record(ctx context.Context, changes []change, limit int64) error {
-	r, stream := io.Pipe()
-	wrote := make(chan error, 1)
-	go func() {
-		out := bufio.NewWriterSize(stream, 1<<20)
-		err := w.writeChanges(ctx, out, changes, limit)
-		if err == nil {
-			err = out.Flush()
-		}
-		stream.CloseWithError(err)
-		wrote <- err
-	}()
-	err := git.Run(ctx, git.Options{GitDir: w.GitDir, Stdin: r, Config: []string{"core.bigFileThreshold=64m"}}, "fast-import", "--quiet", "--force", "--done", "--date-format=raw")
-	r.CloseWithError(errors.New("git fast-import ended"))
-	if werr := <-wrote; werr != nil && (err == nil || asFault(werr)) {
-		return werr
-	}
-	return err
-}
-
-func asFault(err error) bool {
-	var f *Fault
-	return errors.As(err, &f)
-}
-
-// writeChanges writes the changes as a stream of git-fast-import(1).
-func (w *Workspace) writeChanges(ctx context.Context, out *bufio.Writer, changes []change, limit int64) error {
-	fmt.Fprintf(out, "commit %s\ncommitter glovebox <> 0 +0000\ndata 0\nfrom %s\n", diffRef, w.Commit)
-	left := limit
-	for i, c := range changes {
-		if i%256 == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if c.deleted {
-			fmt.Fprintf(out, "D %s\n", quoted(c.path))
-			continue
-		}
-		if left -= int64(c.size) + int64(len(c.path)); left < 0 {
-			return &Fault{fmt.Sprintf("the steps changed more than %s of files; keep large results out of the repository or name them in .gitignore and outputs", glovebox.Size(limit))}
-		}
-		if err := w.writeChange(out, c); err != nil {
-			return err
-		}
-	}
-	_, err := out.WriteString("\ndone\n")
-	return err
-}
-
-func (w *Workspace) writeChange(out *bufio.Writer, c change) error {
-	if c.link() {
-		target, err := w.root.Readlink(c.path)
-		if err != nil {
-			return fmt.Errorf("read link %s: %w", shown(c.path), err)
-		}
-		_, err = fmt.Fprintf(out, "M %s inline %s\ndata %d\n%s\n", modeLink, quoted(c.path), len(target), target)
-		return err
-	}
-	f, err := w.open(c.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	mode := modeFile
-	if c.executable() {
-		mode = modeExecutable
-	}
-	fmt.Fprintf(out, "M %s inline %s\ndata %d\n", mode, quoted(c.path), c.size)
-	if _, err := io.CopyN(out, f, int64(c.size)); err != nil {
-		return &Fault{fmt.Sprintf("%s changed while it was read", shown(c.path))}
-	}
-	return out.WriteByte('\n')
-}
-
-// quoted writes a path as git does, every byte that is not plain ASCII in octal.
-func quoted(path string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for i := range len(path) {
-		switch c := path[i]; {
-		case c < 0x20, c >= 0x7f, c == '"', c == '\\':
-			fmt.Fprintf(&b, "\\%03o", c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
+	return answer, nil
 }
 
 // diffOptions make the diff exact and independent of any configuration.
-func diffOptions(more ...string) []string {
-	args := []string{"diff-tree", "-r", "-M", "-l400", "--full-index", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", "--ignore-submodules=none"}
-	return append(args, more...)
+func diffOptions(commit string, renames bool, more ...string) []string {
+	args := []string{"diff-tree", "-r", "-M", "-l400", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none"}
+	if !renames {
+		args = append(args, "--no-renames")
+	}
+	return append(append(args, more...), commit, diffRef)
 }
 
-func (w *Workspace) writeDiff(ctx context.Context, max int64) (*Diff, error) {
-	file, err := os.OpenFile(w.temp("diff"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// renames reports whether the diff may hold renames: not if a link was renamed and a folder is in
+// its place. Git apply does not notice that such a link went, and refuses what is in the folder.
+func (w *Workspace) renames(ctx context.Context, changes []change) (bool, error) {
+	if !w.linkBecameFolder(changes) {
+		return true, nil
+	}
+	list, err := git.Output(ctx, git.Options{GitDir: w.GitDir}, diffOptions(w.Commit, true, "--raw", "-z")...)
+	if err != nil {
+		return false, err
+	}
+	raw, _, err := parseRaw(string(list))
+	for _, c := range raw {
+		if c.status == 'R' && c.oldMode == modeLink {
+			return false, err
+		}
+	}
+	return true, err
+}
+
+// linkBecameFolder reports whether there is a folder now where the commit has a link.
+func (w *Workspace) linkBecameFolder(changes []change) bool {
+	links := map[string]bool{}
+	for _, c := range changes {
+		if c.deleted && w.entries[w.base[c.path]].mode == modeLink {
+			links[c.path] = true
+		}
+	}
+	if len(links) == 0 {
+		return false
+	}
+	for _, c := range changes {
+		for dir := path.Dir(c.path); !c.deleted && dir != "."; dir = path.Dir(dir) {
+			if links[dir] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// writeDiff writes the diff to a new file and reads from git what it holds.
+func (w *Workspace) writeDiff(ctx context.Context, changes []change, max int64) (*Diff, error) {
+	renames, err := w.renames(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	sum := sha256.New()
-	out := &capped{next: io.MultiWriter(file, sum), max: max}
-	err = git.Run(ctx, git.Options{GitDir: w.GitDir, Stdout: out}, diffOptions("-p", w.Commit, diffRef)...)
-	if out.over {
-		return nil, &Fault{fmt.Sprintf("the diff is larger than %s; keep large results out of the repository or name them in .gitignore and outputs", glovebox.Size(max))}
+	w.diffs++
+	d := &Diff{Path: w.temp(fmt.Sprintf("diff-%d", w.diffs))}
+	group, gctx := errgroup.WithContext(ctx)
+	var list []byte
+	group.Go(func() (err error) {
+		list, err = git.Output(gctx, git.Options{GitDir: w.GitDir}, diffOptions(w.Commit, renames, "--raw", "--numstat", "-z")...)
+		return err
+	})
+	err = w.writePatch(ctx, d, changes, renames, max)
+	if lerr := group.Wait(); err == nil && errors.Is(lerr, glovebox.ErrTooLarge) {
+		err = &Fault{"the steps changed too many files"}
+	} else if err == nil {
+		err = lerr
 	}
-	if err != nil || out.size == 0 {
-		return nil, err
+	var raw []rawChange
+	var rest string
+	if err == nil {
+		raw, rest, err = parseRaw(string(list))
 	}
-	stat, err := git.Output(ctx, git.Options{GitDir: w.GitDir}, diffOptions("--shortstat", w.Commit, diffRef)...)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		d.Files, d.Insertions, d.Deletions, err = parseNumstat(rest)
 	}
-	d := &Diff{Path: w.temp("diff"), Diff: glovebox.Diff{Size: out.size, SHA256: hex.EncodeToString(sum.Sum(nil))}}
-	d.Files, d.Insertions, d.Deletions = parseShortstat(string(stat))
+	if err != nil || d.Size == 0 {
+		return nil, errors.Join(err, os.Remove(d.Path))
+	}
+	d.Changes, d.left = listChanges(raw, maxNames)
+	if old := w.temp(fmt.Sprintf("diff-%d", w.diffs-2)); w.diffs > 2 {
+		_ = os.Remove(old)
+	}
 	return d, nil
 }
 
-// parseShortstat reads " 3 files changed, 5 insertions(+), 1 deletion(-)".
-func parseShortstat(s string) (files, insertions, deletions int) {
-	for part := range strings.SplitSeq(s, ",") {
-		var n int
-		var what string
-		if _, err := fmt.Sscanf(part, "%d %s", &n, &what); err != nil {
-			continue
-		}
-		switch {
-		case strings.HasPrefix(what, "file"):
-			files = n
-		case strings.HasPrefix(what, "insertion"):
-			insertions = n
-		case strings.HasPrefix(what, "deletion"):
-			deletions = n
-		}
+func (w *Workspace) writePatch(ctx context.Context, d *Diff, changes []change, renames bool, max int64) error {
+	file, err := os.OpenFile(d.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
 	}
-	return files, insertions, deletions
+	sum := sha256.New()
+	out := &capped{next: io.MultiWriter(file, sum), max: max}
+	var stdout io.Writer = out
+	if needsQuotes(changes) {
+		stdout = &requote{next: out}
+	}
+	err = git.Run(ctx, git.Options{GitDir: w.GitDir, Stdout: stdout}, diffOptions(w.Commit, renames, "-p", "--binary", "--src-prefix=a/", "--dst-prefix=b/")...)
+	if out.over {
+		err = tooLarge(fmt.Sprintf("the diff is larger than %s", glovebox.Size(max)), changes)
+	}
+	d.Size, d.SHA256 = out.size, hex.EncodeToString(sum.Sum(nil))
+	return errors.Join(err, file.Close())
 }
 
 // capped stops a writer that passes its limit.

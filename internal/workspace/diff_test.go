@@ -525,7 +525,7 @@ func FuzzParseEntries(f *testing.F) {
 			return
 		}
 		for _, e := range entries {
-			if !filepath.IsLocal(e.path) || isDotGit(strings.Split(e.path, "/")[0]) || e.size < 0 {
+			if !filepath.IsLocal(e.path) || git.IsDotGit(strings.Split(e.path, "/")[0]) || e.size < 0 {
 				t.Fatalf("%+v", e)
 			}
 		}

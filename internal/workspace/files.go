@@ -1,11 +1,10 @@
 package workspace
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 
@@ -54,7 +53,9 @@ func (w *Workspace) writeFile(name string, content []byte, mode os.FileMode) err
 	if err == nil {
 		err = f.Chmod(mode)
 	}
-	w.files[name] = brought{executable: mode&0o100 != 0, size: uint64(len(content)), sum: sha256.Sum256(content)}
+	sum := w.newHash(uint64(len(content)))
+	sum.Write(content)
+	w.files[name] = brought{executable: mode&0o100 != 0, size: uint64(len(content)), object: hex.EncodeToString(sum.Sum(nil))}
 	return errors.Join(err, f.Close())
 }
 
@@ -62,23 +63,6 @@ func (w *Workspace) writeFile(name string, content []byte, mode os.FileMode) err
 type brought struct {
 	executable bool
 	size       uint64
-	sum        [sha256.Size]byte
-}
-
-// unchanged reports whether a file is still as it was brought along.
-func (w *Workspace) unchanged(b brought, f found) bool {
-	// A file with holes may be far larger than the disk: it is not read to learn that it has grown.
-	if !f.regular() || f.executable() != b.executable || f.size != b.size {
-		return false
-	}
-	file, err := w.open(f.path)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.LimitReader(file, int64(f.size))); err != nil {
-		return false
-	}
-	return [sha256.Size]byte(sum.Sum(nil)) == b.sum
+	// object is the content's name as git gives it.
+	object string
 }

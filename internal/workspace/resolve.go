@@ -15,6 +15,8 @@ import (
 type Resolved struct {
 	// URL is what Options.URL takes, Commit the full name.
 	URL, Commit string
+	// Ref is the full name of the branch that was found in a remote repository, as far as it told one.
+	Ref string
 	// Notes are remarks for the user, such as that uncommitted changes are left out.
 	Notes []string
 }
@@ -37,8 +39,8 @@ func Resolve(ctx context.Context, repo, rev string) (Resolved, error) {
 	if address.Scheme == "file" {
 		return Resolved{}, fmt.Errorf("resolve repository: there is no folder %s", address.Remote)
 	}
-	commit, err := resolveRemote(ctx, address, rev)
-	return Resolved{URL: repo, Commit: commit}, err
+	ref, commit, err := resolveRemote(ctx, address, rev)
+	return Resolved{URL: repo, Commit: commit, Ref: ref}, err
 }
 
 func resolvePath(ctx context.Context, path, rev string) (Resolved, error) {
@@ -94,32 +96,38 @@ func dirty(ctx context.Context, opts git.Options) (bool, error) {
 	return len(out) > 0, err
 }
 
-func resolveRemote(ctx context.Context, address git.URL, rev string) (string, error) {
+func resolveRemote(ctx context.Context, address git.URL, rev string) (ref, commit string, err error) {
 	if git.IsObjectName(rev) {
-		return rev, nil
+		return "", rev, nil
 	}
 	opts := git.Options{Transports: []string{address.Scheme}, Username: address.Username, Password: address.Password, AuthURL: address.Remote}
 	wanted := []string{"HEAD"}
 	if rev != "" && rev != "HEAD" {
 		wanted = []string{"refs/tags/" + rev + "^{}", "refs/tags/" + rev, "refs/heads/" + rev, rev}
 	}
-	args := append([]string{"ls-remote", "-q", "--", address.Remote}, wanted...)
+	args := append([]string{"ls-remote", "-q", "--symref", "--", address.Remote}, wanted...)
 	out, err := git.Output(ctx, opts, args...)
 	if err != nil {
-		return "", fmt.Errorf("resolve %s: %w", git.Redact(address.Remote), err)
+		return "", "", fmt.Errorf("resolve %s: %w", git.Redact(address.Remote), err)
 	}
-	refs := map[string]string{}
+	refs, head := map[string]string{}, ""
 	for line := range strings.SplitSeq(string(out), "\n") {
-		if object, name, ok := strings.Cut(line, "\t"); ok && git.IsObjectName(object) {
+		object, name, ok := strings.Cut(line, "\t")
+		if target, symbolic := strings.CutPrefix(object, "ref: "); symbolic && name == "HEAD" && git.CheckRev(target) == nil {
+			head = target
+		} else if ok && git.IsObjectName(object) {
 			refs[name] = object
 		}
 	}
 	for _, name := range wanted {
 		if object := refs[name]; object != "" {
-			return object, nil
+			if name != "HEAD" {
+				head = name
+			}
+			return strings.TrimSuffix(head, "^{}"), object, nil
 		}
 	}
-	return "", fmt.Errorf("%s has no branch or tag %q; for a commit give its full name", git.Redact(address.Remote), rev)
+	return "", "", fmt.Errorf("%s has no branch or tag %q; for a commit give its full name", git.Redact(address.Remote), rev)
 }
 
 func short(commit string) string { return commit[:min(10, len(commit))] }

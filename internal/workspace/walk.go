@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/glovebox-dev/glovebox/internal/git"
 )
 
 // maxWalk bounds the files that are looked at.
@@ -53,6 +55,9 @@ func (w *walker) folder(dir *os.File, prefix string, depth int) (err error) {
 		return fmt.Errorf("read folder %q: %w", prefix, err)
 	}
 	sort.Strings(names)
+	if len(names) == 0 && prefix != "" {
+		w.remarks.emptyFolder = true
+	}
 	for _, name := range names {
 		if w.count++; w.count > maxWalk {
 			return &Fault{fmt.Sprintf("the workspace holds more than %d files", maxWalk)}
@@ -61,7 +66,7 @@ func (w *walker) folder(dir *os.File, prefix string, depth int) (err error) {
 			return context.Cause(w.ctx)
 		}
 		path := prefix + name
-		if isDotGit(name) {
+		if git.IsDotGit(name) {
 			if path != ".git" {
 				w.remarks.add("left out %s: a git directory inside the workspace", path)
 			}
@@ -113,6 +118,8 @@ func (w *walker) enter(dir *os.File, name, path string, depth int) error {
 type remarks struct {
 	lines []string
 	more  int
+	// emptyFolder is set when there is one.
+	emptyFolder bool
 }
 
 const maxRemarks = 20

@@ -42,7 +42,10 @@ type Options struct {
 	Transports []string
 	// Commit is the full name of the commit to lay out.
 	Commit string
-	// MaxBytes bounds the commit's files together; no bound when 0. More is a Fault.
+	// Only is a folder of the repository: nothing else of it is laid out, but for the .gitignore and
+	// .gitattributes of the folders that it lies in. Empty for the whole repository. A folder that the commit does not have is a Fault.
+	Only string
+	// MaxBytes bounds the files laid out together; no bound when 0. More is a Fault.
 	MaxBytes int64
 	// Files are written over the tree. The diff leaves out those that no step changed.
 	Files []glovebox.File
@@ -67,12 +70,24 @@ type Workspace struct {
 	id       os.FileInfo
 	snapshot *snapshot
 	entries  []entry
+	// hidden is what Options.Only keeps out of the tree; only is that folder.
+	hidden *hidden
+	only   string
 	// laid is the time at which all files had been written; stamps are theirs then.
 	laid   time.Time
 	stamps []stamp
 	files  map[string]brought
+	// base finds entries by path.
+	base map[string]int
+	// known, deleted and last are what the last call of Diff saw and answered; diffs counts its files.
+	known   map[string]known
+	deleted []change
+	last    *answered
+	diffs   int
 	// ignoreFor is the constant, but for tests.
 	ignoreFor time.Duration
+	// more is what HoldsMore says.
+	more bool
 }
 
 // Prepare lays out a workspace. After an error the caller removes Root's content and GitDir.
@@ -111,6 +126,9 @@ func (w *Workspace) checkOut(ctx context.Context, opts Options) error {
 	if !git.IsObjectName(opts.Commit) {
 		return fmt.Errorf("check out %q: not a full commit name", opts.Commit)
 	}
+	if opts.Only != "" && !safePath(opts.Only) {
+		return fmt.Errorf("check out only %q: the path is not allowed", opts.Only)
+	}
 	address, err := git.ParseURL(opts.URL)
 	if err != nil {
 		return err
@@ -124,13 +142,26 @@ func (w *Workspace) checkOut(ctx context.Context, opts Options) error {
 	if opts.Password != "" {
 		address.Username, address.Password = "glovebox", opts.Password
 	}
-	w.snapshot, w.Fetched, err = opts.Cache.acquire(ctx, address, opts.Commit, opts.MaxBytes)
+	bound := opts.MaxBytes
+	if opts.Only != "" && bound > 0 {
+		// Workspaces of one repository share its snapshot, which may hold far more than each of them.
+		bound = max(bound, opts.Cache.opts.MaxBytes)
+	}
+	w.snapshot, w.Fetched, err = opts.Cache.acquire(ctx, address, opts.Commit, bound)
 	if err != nil {
 		return err
 	}
-	w.Commit = opts.Commit
+	w.Commit, w.only = opts.Commit, opts.Only
 	if w.entries, err = w.snapshot.entries(); err != nil {
 		return err
+	}
+	if opts.Only != "" {
+		if w.entries, w.hidden, err = narrow(w.entries, opts.Only); err != nil {
+			return err
+		}
+	}
+	if size := sizeOf(w.entries); opts.MaxBytes > 0 && size > opts.MaxBytes {
+		return &Fault{fmt.Sprintf("the files of the repository take more than %s", glovebox.Size(opts.MaxBytes))}
 	}
 	if w.stamps, err = checkout(ctx, w.Root, w.snapshot, w.entries); err != nil {
 		return fmt.Errorf("check out %s: %w", w.Commit, err)

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -9,6 +10,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/view"
 )
 
 // capabilities are all that root has inside: enough to install packages and to serve low ports.
@@ -25,6 +27,8 @@ type plan struct {
 	// merged is the step's root on the host, entries what is at its top.
 	merged  string
 	entries []entry
+	// shown is what the step sees besides its image.
+	shown []view.Bind
 	// etc is the folder with the step's own hostname, hosts and resolv.conf.
 	etc     string
 	init    string
@@ -113,7 +117,24 @@ func (p plan) mounts() []mount.Mount {
 	}
 	mounts = append(mounts, etcMounts(p.etc)...)
 	mounts = append(mounts, bind(p.init, "/"+initName, true))
-	return append(mounts, bind(p.spec.Workspace, sandbox.WorkspaceDir, false))
+	mounts = append(mounts, bind(p.spec.Workspace, sandbox.WorkspaceDir, false))
+	return p.show(mounts)
+}
+
+// show adds what the step sees besides its image. The engine takes one mount at each place.
+func (p plan) show(mounts []mount.Mount) []mount.Mount {
+	put := func(m mount.Mount) {
+		mounts = slices.DeleteFunc(mounts, func(other mount.Mount) bool { return filepath.Clean(other.Target) == m.Target })
+		mounts = append(mounts, m)
+	}
+	for _, b := range p.shown {
+		// A folder at the top that the image has not is in the step's root alone, not in the skeleton.
+		if top, _, deep := strings.Cut(b.Target[1:], "/"); deep && !slices.ContainsFunc(mounts, func(m mount.Mount) bool { return sandbox.Beneath(b.Target, filepath.Clean(m.Target)) }) {
+			put(bind(filepath.Join(p.merged, top), "/"+top, false))
+		}
+		put(bind(b.Source, b.Target, b.ReadOnly))
+	}
+	return mounts
 }
 
 // bind is a bind mount without what is mounted beneath the source, and nothing mounted later shows up in it.

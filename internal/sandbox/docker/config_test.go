@@ -13,6 +13,7 @@ import (
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/image"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/view"
 )
 
 var update = flag.Bool("update", false, "write the goldens")
@@ -36,7 +37,10 @@ func examplePlan() plan {
 func TestConfig(t *testing.T) {
 	public := examplePlan()
 	public.network, public.writable, public.parent = "gbx0123456789ab", false, ""
-	for name, p := range map[string]plan{"none": examplePlan(), "public": public} {
+	files := examplePlan()
+	files.shown = []view.Bind{{Source: "/caches/1/mnt/folder", Target: "/root/.npm"}, {Source: "/jobs/1/scratch/root-1/files/0", Target: "/etc/hosts", ReadOnly: true},
+		{Source: "/jobs/1/scratch/root-1/files/1", Target: "/work/config.json", ReadOnly: true}, {Source: "/jobs/1/scratch/root-1/files/2", Target: "/init.sh", ReadOnly: true}}
+	for name, p := range map[string]plan{"none": examplePlan(), "public": public, "files": files} {
 		t.Run(name, func(t *testing.T) {
 			o := p.config()
 			b, err := json.MarshalIndent(map[string]any{"Name": o.Name, "Config": o.Config, "HostConfig": o.HostConfig}, "", "  ")

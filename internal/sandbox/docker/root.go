@@ -12,13 +12,45 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/view"
 )
 
 // root is the root file system of one step: an overlay over the image's tree
 // whose changes lie in the job's scratch folder.
 type root struct {
-	dir    string // holds upper, work, merged and etc
+	dir    string // holds upper, work, merged, etc and files
 	merged string
+	// entries is what the image has at its top.
+	entries []entry
+	// placed is what the step is shown besides; nil for nothing.
+	placed *view.Placed
+}
+
+// shown are the mounts of what the step is shown besides its image.
+func (r *root) shown() []view.Bind {
+	if r.placed == nil {
+		return nil
+	}
+	return r.placed.Binds
+}
+
+// place prepares what a step sees besides its image: caches and its own files. A *view.Fault is the step's.
+func (r *root) place(spec sandbox.Spec, step sandbox.Step) (err error) {
+	if len(spec.Caches) == 0 && len(step.Files) == 0 {
+		return nil
+	}
+	mounts := []view.Mount{{Target: "/", Source: r.merged}}
+	for _, name := range []string{"proc", "sys", "dev", initName} {
+		mounts = append(mounts, view.Mount{Target: "/" + name, Kind: view.Reserved})
+	}
+	for _, b := range step.Image.Binds {
+		mounts = append(mounts, view.Mount{Target: filepath.Clean(b.Target), Source: b.Source, Kind: view.ReadOnly})
+	}
+	mounts = append(mounts, view.Mount{Target: sandbox.WorkspaceDir, Source: spec.Workspace, Kind: view.Workspace})
+	r.placed, err = view.Place(mounts, filepath.Join(r.dir, "files"), spec.Caches, step.Files)
+	return err
 }
 
 // mountSource marks our overlays in the mount table.

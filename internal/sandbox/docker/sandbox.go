@@ -49,10 +49,17 @@ func (r *Runtime) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	default:
 		return nil, fmt.Errorf("network policy %q on docker: %w", spec.Network, glovebox.ErrUnsupported)
 	}
+	if err := spec.CheckCaches(); err != nil {
+		return nil, fmt.Errorf("create sandbox %s: %w", spec.ID, err)
+	}
 	if err := spec.Await(ctx); err != nil {
 		return nil, fmt.Errorf("create sandbox %s: %w", spec.ID, err)
 	}
-	for _, dir := range []string{spec.Workspace, spec.Scratch, spec.State} {
+	dirs := []string{spec.Workspace, spec.Scratch, spec.State}
+	for _, c := range spec.Caches {
+		dirs = append(dirs, c.Source)
+	}
+	for _, dir := range dirs {
 		if info, err := os.Stat(dir); err != nil {
 			return nil, fmt.Errorf("create sandbox %s: %w", spec.ID, err)
 		} else if !info.IsDir() || !filepath.IsAbs(dir) {

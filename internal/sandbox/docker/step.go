@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/view"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 
 // Exit codes of steps that could not be started.
 const (
-	exitCannotExecute = 126
+	exitCannotExecute = sandbox.ExitFault
 	exitKilled        = 137
 )
 
@@ -58,7 +59,7 @@ func (b *box) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.Writ
 	if err != nil {
 		return sandbox.Exit{}, fmt.Errorf("run step %s: %w", step.Key, err)
 	}
-	exit, err := b.contain(ctx, step, root, stdout, stderr)
+	exit, err := b.runPlaced(ctx, step, root, stdout, stderr)
 	err = errors.Join(err, root.unmount())
 	if err != nil {
 		if ctx.Err() != nil {
@@ -67,6 +68,25 @@ func (b *box) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.Writ
 		return exit, fmt.Errorf("run step %s: %w", step.Key, err)
 	}
 	return exit, nil
+}
+
+// runPlaced runs the step with what it is shown besides its image in place, and takes that away again.
+func (b *box) runPlaced(ctx context.Context, step sandbox.Step, root *root, stdout, stderr io.Writer) (sandbox.Exit, error) {
+	entries, err := topEntries(root.merged) // what is made at the top from here on is no part of the skeleton
+	if err != nil {
+		return sandbox.Exit{}, err
+	}
+	root.entries = entries
+	if err := root.place(b.spec, step); err != nil {
+		var fault *view.Fault
+		if errors.As(err, &fault) {
+			fmt.Fprintf(stderr, "glovebox: %v\n", fault)
+			return sandbox.Exit{Code: sandbox.ExitFault}, nil
+		}
+		return sandbox.Exit{}, err
+	}
+	exit, err := b.contain(ctx, step, root, stdout, stderr)
+	return exit, errors.Join(err, root.placed.Remove())
 }
 
 // absent reports that a step's folder is surely not there. Where links lead
@@ -149,20 +169,16 @@ func (b *box) create(ctx context.Context, step sandbox.Step, root *root, group s
 	if err != nil {
 		return "", err
 	}
-	entries, err := topEntries(root.merged)
-	if err != nil {
-		return "", err
-	}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	for try := 0; ; try++ {
-		skeleton, err := b.runtime.skeleton(call, entries)
+		skeleton, err := b.runtime.skeleton(call, root.entries)
 		if err != nil {
 			return "", err
 		}
 		p := plan{
 			spec: b.spec, step: step, name: fmt.Sprintf("gbx-%s-%d", b.spec.ID, b.steps), skeleton: skeleton,
-			merged: root.merged, entries: entries, etc: root.etc(), init: b.facts.init, cpus: b.facts.cpus, network: b.network,
+			merged: root.merged, entries: root.entries, shown: root.shown(), etc: root.etc(), init: b.facts.init, cpus: b.facts.cpus, network: b.network,
 			writable: b.facts.overlay2, parent: group,
 		}
 		made, err := b.runtime.client.ContainerCreate(call, p.config())

@@ -1,6 +1,7 @@
 // Package fake is a sandbox runtime for tests and for measuring everything but a
 // sandbox. It starts no process: a step's script is a few lines of a language
-// of its own, and it touches nothing but the workspace, beneath its root only. It isolates
+// of its own, and it touches nothing but the workspace and the cache folders, beneath their
+// roots only; a step's own files are in memory. It isolates
 // nothing and needs nothing, so it must never be offered to users.
 //
 // The words, one command a line; "#" begins a comment, arguments are separated
@@ -72,6 +73,9 @@ func (r *Runtime) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if spec.Network != "" && spec.Network != glovebox.NetworkNone && spec.Network != glovebox.NetworkPublic {
 		return nil, fmt.Errorf("network policy %q: %w", spec.Network, glovebox.ErrUnsupported)
 	}
+	if err := spec.CheckCaches(); err != nil {
+		return nil, err
+	}
 	if r.CreateErr != nil {
 		if err := r.CreateErr(spec); err != nil {
 			return nil, err
@@ -83,18 +87,18 @@ func (r *Runtime) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err := spec.Await(ctx); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(spec.Workspace)
-	if err != nil {
-		return nil, fmt.Errorf("open workspace: %w", err)
+	b := &box{runtime: r, spec: spec, closed: make(chan struct{})}
+	if err := b.openRoots(); err != nil {
+		b.closeRoots()
+		return nil, err
 	}
-	b := &box{runtime: r, spec: spec, root: root, closed: make(chan struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.open == nil {
 		r.open = map[string]*box{}
 	}
 	if r.open[spec.ID] != nil {
-		root.Close()
+		b.closeRoots()
 		return nil, fmt.Errorf("sandbox %s exists", spec.ID)
 	}
 	r.open[spec.ID] = b
@@ -135,6 +139,7 @@ type box struct {
 	runtime *Runtime
 	spec    sandbox.Spec
 	root    *os.Root
+	caches  []*os.Root // as in spec
 	running sync.Mutex // held by Run
 	once    sync.Once
 	closed  chan struct{}
@@ -165,6 +170,10 @@ func (b *box) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.Writ
 		return sandbox.Exit{}, err
 	}
 	s := script{box: b, step: step, stdout: stdout, stderr: stderr}
+	if fault := s.readFiles(); fault != nil {
+		fmt.Fprintf(stderr, "fake: %v\n", fault)
+		return sandbox.Exit{Code: sandbox.ExitFault}, nil
+	}
 	exit, err := s.run(ctx)
 	exit.Usage.WallSeconds = time.Since(start).Seconds()
 	return exit, err
@@ -188,7 +197,7 @@ func (b *box) Close(context.Context) error {
 		close(b.closed)
 		b.running.Lock() // until Run has returned
 		defer b.running.Unlock()
-		b.root.Close()
+		b.closeRoots()
 		b.runtime.mu.Lock()
 		defer b.runtime.mu.Unlock()
 		delete(b.runtime.open, b.spec.ID)

@@ -94,3 +94,34 @@ func TestHangEndsWithItsContextOrSandbox(t *testing.T) {
 		t.Errorf("close again: %v, %d open", err, r.Open())
 	}
 }
+
+func TestStepFilesAndCaches(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	r := &Runtime{}
+	b, err := r.Create(context.Background(), sandbox.Spec{ID: "a", Workspace: dir, Caches: []sandbox.Cache{{Source: cache, Path: "/root/.npm"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(context.Background())
+	for _, c := range []struct {
+		script, stdout, stderr string
+		code                   int
+		files                  []sandbox.File
+	}{
+		{script: "cat /opt/x\ncat x\nwrite /root/.npm/y kept", stdout: "onetwo", files: []sandbox.File{{Path: "/opt/x", Data: []byte("one")}, {Path: "/work/x", Data: []byte("two")}}},
+		{script: "write x no", stderr: "fake: write: x: read-only file system\n", code: 1, files: []sandbox.File{{Path: "/work/x"}}},
+		{script: "cat /root/.npm/y\nexists x", stdout: "kept\n", stderr: "fake: exists: statat x: no such file or directory\n", code: 1},
+		{script: "link / /root/.npm/up\ncat /root/.npm/up/etc/passwd", stderr: "fake: cat: openat up/etc/passwd: path escapes from parent\n", code: 1},
+		{script: "/tmp/s", stdout: "from a file\n", files: []sandbox.File{{Path: "/tmp/s", Data: []byte("echo from a file")}}},
+		{script: "echo no", stderr: "fake: can't show \"x\": want an absolute path of at most 4095 bytes\n", code: sandbox.ExitFault, files: []sandbox.File{{Path: "x"}}},
+	} {
+		var stdout, stderr bytes.Buffer
+		exit, err := b.Run(context.Background(), sandbox.Step{Key: "s", Argv: []string{"sh", "-e", c.script}, Dir: "/work", Files: c.files}, &stdout, &stderr)
+		if err != nil || exit.Code != c.code || stdout.String() != c.stdout || stderr.String() != c.stderr {
+			t.Errorf("%q: exit %d, %v, stdout %q, stderr %q", c.script, exit.Code, err, &stdout, &stderr)
+		}
+	}
+	if _, err := r.Create(context.Background(), sandbox.Spec{ID: "b", Workspace: dir, Caches: []sandbox.Cache{{Source: cache, Path: "/work/x"}}}); !errors.Is(err, glovebox.ErrUnsupported) {
+		t.Errorf("a cache in the workspace: %v", err)
+	}
+}

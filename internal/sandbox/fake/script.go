@@ -24,6 +24,8 @@ type script struct {
 	stdout, stderr io.Writer
 	exit           sandbox.Exit
 	over           bool
+	// files are the step's own by their paths.
+	files map[string][]byte
 }
 
 // failed is a command's failure: the step's, not ours.
@@ -63,6 +65,9 @@ func (s *script) text() string {
 	argv := s.step.Argv
 	if base := path.Base(argv[0]); base == "sh" || base == "bash" {
 		last := argv[len(argv)-1]
+		if b, ok := s.files[last]; ok {
+			return string(b)
+		}
 		if name, ok := strings.CutPrefix(last, sandbox.WorkspaceDir+"/"); ok {
 			if b, err := s.box.root.ReadFile(name); err == nil {
 				return string(b)
@@ -181,32 +186,39 @@ func (s *script) end(word string, args []string) error {
 	return nil
 }
 
-// file is the commands on files, all beneath the workspace.
+// file is the commands on files: the step's own, and those beneath the workspace and cache folders.
 func (s *script) file(word string, args []string) error {
-	root := s.box.root
+	var root *os.Root
+	var name string
+	if n := place(word); n >= 0 {
+		if b, ok := s.files[s.abs(args[n])]; ok {
+			return s.ownFile(word, args[n], b)
+		}
+		root, name = s.find(args[n])
+	}
 	var err error
 	switch word {
 	case "write":
-		err = root.WriteFile(s.path(args[0]), []byte(strings.Join(args[1:], " ")+"\n"), 0o644)
+		err = root.WriteFile(name, []byte(strings.Join(args[1:], " ")+"\n"), 0o644)
 	case "append":
 		var f *os.File
-		if f, err = root.OpenFile(s.path(args[0]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err == nil {
+		if f, err = root.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err == nil {
 			_, err = io.WriteString(f, strings.Join(args[1:], " ")+"\n")
 			err = errors.Join(err, f.Close())
 		}
 	case "cat":
 		var b []byte
-		if b, err = root.ReadFile(s.path(args[0])); err == nil {
+		if b, err = root.ReadFile(name); err == nil {
 			return write(s.stdout, string(b))
 		}
 	case "rm":
-		err = root.RemoveAll(s.path(args[0]))
+		err = root.RemoveAll(name)
 	case "mkdir":
-		err = root.MkdirAll(s.path(args[0]), 0o755)
+		err = root.MkdirAll(name, 0o755)
 	case "exists":
-		_, err = root.Lstat(s.path(args[0]))
+		_, err = root.Lstat(name)
 	case "link":
-		err = root.Symlink(args[0], s.path(args[1]))
+		err = root.Symlink(args[0], name)
 	default:
 		fmt.Fprintf(s.stderr, "fake: %s: not found\n", word)
 		s.exit.Code, s.over = 127, true
@@ -216,18 +228,6 @@ func (s *script) file(word string, args []string) error {
 		return failed{fmt.Sprintf("%s: %v", word, err)}
 	}
 	return nil
-}
-
-// path makes an argument relative to the workspace, from the step's folder.
-func (s *script) path(arg string) string {
-	if !path.IsAbs(arg) {
-		arg = path.Join(s.step.Dir, arg)
-	}
-	rel := strings.TrimPrefix(strings.TrimPrefix(arg, sandbox.WorkspaceDir), "/")
-	if rel == "" {
-		return "."
-	}
-	return rel
 }
 
 func (s *script) env(name string) error {

@@ -43,14 +43,18 @@ func BenchmarkSandbox(b *testing.B) {
 			}
 		}
 	})
-	b.Run("Step", func(b *testing.B) {
-		sb := create(b.TempDir())
-		defer sb.Close(b.Context())
-		for b.Loop() {
-			exit, err := sb.Run(b.Context(), sandbox.Step{Key: "true", Image: &image.Image{Rootfs: root}, Argv: []string{"/true"}, Dir: "/"}, io.Discard, io.Discard)
-			if err != nil || exit.Code != 0 {
-				b.Fatal(exit, err)
+	step := func(files ...sandbox.File) func(b *testing.B) {
+		return func(b *testing.B) {
+			sb := create(b.TempDir())
+			defer sb.Close(b.Context())
+			for b.Loop() {
+				exit, err := sb.Run(b.Context(), sandbox.Step{Key: "true", Image: &image.Image{Rootfs: root}, Argv: []string{"/true"}, Dir: "/", Files: files}, io.Discard, io.Discard)
+				if err != nil || exit.Code != 0 {
+					b.Fatal(exit, err)
+				}
 			}
 		}
-	})
+	}
+	b.Run("Step", step())
+	b.Run("StepWithFile", step(sandbox.File{Path: "/work/script", Data: []byte("x")}))
 }

@@ -74,12 +74,18 @@ func validate(spec sandbox.Spec) error {
 	if l.CPUs <= 0 || l.Memory <= 0 || l.Pids <= 0 || l.OpenFiles <= 0 {
 		return fmt.Errorf("limits must all be set: %w", glovebox.ErrUnsupported)
 	}
+	if err := spec.CheckCaches(); err != nil {
+		return err
+	}
 	return checkFolders(spec)
 }
 
 // checkFolders wants the folders of a sandbox to be folders, as far as they are there yet.
 func checkFolders(spec sandbox.Spec) error {
 	dirs := []string{spec.State}
+	for _, c := range spec.Caches {
+		dirs = append(dirs, c.Source)
+	}
 	if spec.Ready == nil {
 		dirs = append(dirs, spec.Workspace, spec.Scratch)
 	}

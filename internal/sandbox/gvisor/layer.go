@@ -11,6 +11,7 @@ import (
 
 	"github.com/glovebox-dev/glovebox/internal/disk"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/view"
 )
 
 // overlaySource begins the source of every overlay mount we make; instance and
@@ -23,6 +24,33 @@ type layer struct {
 	root, tmp string
 	// dir is the writable part.
 	dir string
+	// placed is what the step is shown besides; nil for nothing.
+	placed *view.Placed
+}
+
+// shown are the mounts of what the step is shown besides its image.
+func (l *layer) shown() []view.Bind {
+	if l.placed == nil {
+		return nil
+	}
+	return l.placed.Binds
+}
+
+// place prepares what a step sees besides its image: caches and its own files. A *view.Fault is the step's.
+func (l *layer) place(spec sandbox.Spec, step sandbox.Step) (err error) {
+	if len(spec.Caches) == 0 && len(step.Files) == 0 {
+		return nil
+	}
+	mounts := []view.Mount{{Target: "/", Source: l.root}, {Target: "/tmp", Source: l.tmp}}
+	for _, dir := range []string{"/proc", "/sys", "/dev"} {
+		mounts = append(mounts, view.Mount{Target: dir, Kind: view.Reserved})
+	}
+	for _, b := range step.Image.Binds {
+		mounts = append(mounts, view.Mount{Target: filepath.Clean(b.Target), Source: b.Source, Kind: view.ReadOnly})
+	}
+	mounts = append(mounts, view.Mount{Target: sandbox.WorkspaceDir, Source: spec.Workspace, Kind: view.Workspace})
+	l.placed, err = view.Place(mounts, filepath.Join(l.dir, "files"), spec.Caches, step.Files)
+	return err
 }
 
 // newLayer mounts the root of a step. After an error nothing is left behind.

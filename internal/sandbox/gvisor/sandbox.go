@@ -71,9 +71,9 @@ func (s *Sandbox) Run(ctx context.Context, step sandbox.Step, stdout, stderr io.
 	if err != nil {
 		return sandbox.Exit{}, err
 	}
-	r := &stepRun{sandbox: s, step: step, layer: l, name: name, dir: filepath.Join(s.spec.State, name)}
-	exit, err := r.run(ctx, stdout, stderr)
 	s.last = l
+	r := &stepRun{sandbox: s, step: step, layer: l, name: name, dir: filepath.Join(s.spec.State, name)}
+	exit, err := r.runPlaced(ctx, stdout, stderr)
 	if unmountErr := l.unmount(); unmountErr != nil {
 		s.logger.Warn("a step's root was not unmounted", "step", step.Key, "error", unmountErr)
 	}

@@ -129,7 +129,7 @@ func (s *Sandbox) boot(ctx context.Context) error {
 	if err := writePause(dir); err != nil {
 		return fmt.Errorf("start sentry: %w", err)
 	}
-	if err := writeBundle(dir, pauseSpec(filepath.Join(dir, "root"), netns)); err != nil {
+	if err := writeBundle(dir, pauseSpec(filepath.Join(dir, "root"), netns, s.spec.Caches)); err != nil {
 		return fmt.Errorf("start sentry: %w", err)
 	}
 	ready, stdout, err := os.Pipe()

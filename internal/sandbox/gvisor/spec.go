@@ -1,7 +1,9 @@
 package gvisor
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -12,6 +14,8 @@ import (
 const (
 	kindAnnotation    = "io.kubernetes.cri.container-type"
 	sandboxAnnotation = "io.kubernetes.cri.sandbox-id"
+	// mountAnnotation begins those of the first container that say who else writes to a mount.
+	mountAnnotation = "dev.gvisor.spec.mount."
 )
 
 // hostname is what every step sees.
@@ -27,7 +31,16 @@ func capabilities() *specs.LinuxCapabilities {
 
 // pauseSpec is the OCI spec of the first container, whose root is read-only. netns is
 // the path of the network namespace that the sentry's network stack takes over; "" for none.
-func pauseSpec(rootfs, netns string) *specs.Spec {
+func pauseSpec(rootfs, netns string, caches []sandbox.Cache) *specs.Spec {
+	annotations := map[string]string{kindAnnotation: "sandbox"}
+	for i, c := range caches {
+		if slices.ContainsFunc(caches[:i], func(d sandbox.Cache) bool { return d.Source == c.Source }) {
+			continue // one folder at two places needs one hint
+		}
+		// Others write to it meanwhile: the sentry must ask the host anew each time.
+		hint := fmt.Sprintf("%scache%d.", mountAnnotation, i)
+		annotations[hint+"source"], annotations[hint+"type"], annotations[hint+"share"] = c.Source, "bind", "shared"
+	}
 	return &specs.Spec{
 		Version:  specs.Version,
 		Process:  &specs.Process{Args: []string{"/pause"}, Cwd: "/", NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{}},
@@ -37,7 +50,7 @@ func pauseSpec(rootfs, netns string) *specs.Spec {
 			{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.MountNamespace},
 			{Type: specs.NetworkNamespace, Path: netns},
 		}},
-		Annotations: map[string]string{kindAnnotation: "sandbox"},
+		Annotations: annotations,
 	}
 }
 
@@ -58,6 +71,15 @@ func stepSpec(spec sandbox.Spec, step sandbox.Step, first string, l *layer) *spe
 		mounts = append(mounts, specs.Mount{Destination: b.Target, Type: "bind", Source: b.Source, Options: []string{"rbind", "ro", "nosuid", "nodev"}})
 	}
 	mounts = append(mounts, specs.Mount{Destination: sandbox.WorkspaceDir, Type: "bind", Source: spec.Workspace, Options: []string{"rbind", "rw", "nosuid", "nodev"}})
+	for _, b := range l.shown() {
+		mode := "rw"
+		if b.ReadOnly {
+			mode = "ro"
+		}
+		// The sentry orders mounts by the length of their path, so there must be one at each.
+		mounts = slices.DeleteFunc(mounts, func(m specs.Mount) bool { return m.Destination == b.Target })
+		mounts = append(mounts, specs.Mount{Destination: b.Target, Type: "bind", Source: b.Source, Options: []string{"rbind", mode, "nosuid", "nodev"}})
+	}
 	return &specs.Spec{
 		Version: specs.Version,
 		Process: &specs.Process{

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/view"
 )
 
 const (
@@ -37,6 +38,23 @@ type stepRun struct {
 
 func (r *stepRun) id() string  { return r.sandbox.spec.ID + "-" + r.name }
 func (r *stepRun) log() string { return filepath.Join(r.dir, "log") }
+
+// runPlaced runs the step with what it is shown besides its image in place, and takes that away again.
+func (r *stepRun) runPlaced(ctx context.Context, stdout, stderr io.Writer) (sandbox.Exit, error) {
+	if err := r.layer.place(r.sandbox.spec, r.step); err != nil {
+		var fault *view.Fault
+		if errors.As(err, &fault) {
+			fmt.Fprintf(stderr, "glovebox: %v\n", fault)
+			return sandbox.Exit{Code: sandbox.ExitFault}, nil
+		}
+		return sandbox.Exit{}, fmt.Errorf("start step: %w", err)
+	}
+	exit, err := r.run(ctx, stdout, stderr)
+	if left := r.layer.placed.Remove(); left != nil {
+		return exit, errors.Join(err, left)
+	}
+	return exit, err
+}
 
 // run starts the step's container, waits for its end and says how that came.
 func (r *stepRun) run(ctx context.Context, stdout, stderr io.Writer) (sandbox.Exit, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/image"
 	"github.com/glovebox-dev/glovebox/internal/sandbox"
+	"github.com/glovebox-dev/glovebox/internal/sandbox/view"
 )
 
 func update() bool { return os.Getenv("GLOVEBOX_UPDATE") != "" }
@@ -30,8 +31,14 @@ func TestSpecs(t *testing.T) {
 		Key: "vet", Argv: []string{"sh", "-e", "-c", "go vet ./..."}, Env: []string{"PATH=/usr/bin", "A=1"}, Dir: "/work/sub",
 		Image: &image.Image{Ref: "host", Rootfs: "/images/host", Binds: []image.Bind{{Source: "/usr", Target: "/usr"}}},
 	}
-	golden(t, "pause.json", pauseSpec("/state/sentry-1/root", "/run/netns/gbx~host-1~job-1"))
-	golden(t, "step.json", stepSpec(spec, step, "job-1-sentry-1", &layer{root: "/state/step-2/root", tmp: "/disk/scratch/step-2/tmp"}))
+	l := &layer{root: "/state/step-2/root", tmp: "/disk/scratch/step-2/tmp"}
+	golden(t, "pause.json", pauseSpec("/state/sentry-1/root", "/run/netns/gbx~host-1~job-1", nil))
+	golden(t, "step.json", stepSpec(spec, step, "job-1-sentry-1", l))
+	caches := []sandbox.Cache{{Source: "/caches/1/mnt/folder", Path: "/root/.npm"}, {Source: "/caches/1/mnt/folder", Path: "/tmp"}}
+	l.placed = &view.Placed{Binds: []view.Bind{{Source: "/caches/1/mnt/folder", Target: "/root/.npm"}, {Source: "/caches/1/mnt/folder", Target: "/tmp"},
+		{Source: "/disk/scratch/step-2/files/0", Target: "/work/config.json", ReadOnly: true}}}
+	golden(t, "pause-caches.json", pauseSpec("/state/sentry-1/root", "/run/netns/gbx~host-1~job-1", caches))
+	golden(t, "step-files.json", stepSpec(spec, step, "job-1-sentry-1", l))
 }
 
 func golden(t *testing.T, name string, spec *specs.Spec) {

@@ -46,6 +46,14 @@ func bind(source, target string) option {
 	}
 }
 
+func cache(source, path string) option {
+	return func(b *box, _ *disk.Options) {
+		b.spec.Caches = append(b.spec.Caches, sandbox.Cache{Source: source, Path: path})
+	}
+}
+
+func rootfs(dir string) option { return func(b *box, _ *disk.Options) { b.image.Rootfs = dir } }
+
 // open makes a sandbox, which is closed and looked for after the test.
 func (s *suite) open(t *testing.T, options ...option) *box {
 	t.Helper()

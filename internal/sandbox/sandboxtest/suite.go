@@ -46,6 +46,8 @@ func Run(t *testing.T, c Config) {
 		{"Step", false, s.stepTests()},
 		{"Stop", false, s.stopTests()},
 		{"Root", true, s.rootTests()},
+		{"File", true, s.fileTests()},
+		{"Cache", true, s.cacheTests()},
 		{"Limit", true, s.limitTests()},
 		{"Attack", true, s.attackTests()},
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -77,6 +78,36 @@ func stat(args []string) error {
 }
 
 func link(args []string) error { return os.Symlink(args[0], args[1]) }
+
+func rename(args []string) error { return os.Rename(args[0], args[1]) }
+
+func chmod(args []string) error { return syscall.Chmod(args[0], uint32(octal(args[1]))) }
+
+func octal(s string) uint64 {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	return n
+}
+
+// copySelf copies this program to a path, with the mode given in octal.
+func copySelf(args []string) error {
+	b, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(args[0], b, 0o755), chmod(args))
+}
+
+// as1000 becomes user 1000 and goes on in the mode that follows.
+func as1000(args []string) error {
+	if err := errors.Join(syscall.Setgid(1000), syscall.Setuid(1000)); err != nil {
+		return err
+	}
+	return modes()[args[0]](args[1:])
+}
 
 // replace tries to take away the workspace and to put a link in its place.
 func replace(args []string) error {

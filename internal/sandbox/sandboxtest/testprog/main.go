@@ -28,6 +28,7 @@ func modes() map[string]mode {
 		"alloc": alloc, "spin": spin, "fork": fork, "fill": fill, "files": files, "open": open,
 		"dial": dial, "interfaces": interfaces, "loopback": loopback,
 		"read": read, "mknod": mknod, "mount": mount, "status": status, "suid": suid, "ids": ids, "replace": replace,
+		"rename": rename, "chmod": chmod, "copyself": copySelf, "as1000": as1000,
 		"link": link, "list": list, "hostname": hostname, "stat": stat,
 	}
 }

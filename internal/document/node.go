@@ -1,4 +1,4 @@
-package jobfile
+package document
 
 import (
 	"bytes"
@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
@@ -18,9 +19,11 @@ import (
 )
 
 const (
+	// MaxSize is the largest document, in bytes.
+	MaxSize = 4 << 20
 	// maxValues bounds the values of a file after its aliases are expanded.
 	maxValues = 50_000
-	// maxDepth bounds their nesting; a job file needs five levels.
+	// maxDepth bounds their nesting; our formats need seven levels.
 	maxDepth = 32
 	// maxProblems bounds how many faults are reported at once.
 	maxProblems = 20
@@ -44,27 +47,27 @@ func (p positions) find(path string) position {
 }
 
 // loadNode parses the text into a tree whose aliases are not yet expanded.
-func loadNode(data []byte) (*yaml.Node, error) {
+func (f *Format) loadNode(data []byte) (*yaml.Node, error) {
 	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithV4Defaults(), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth+2))))
 	if err != nil {
-		return nil, fmt.Errorf("read job file: %w", err)
+		return nil, fmt.Errorf("read %s: %w", f.Noun, err)
 	}
 	var doc, more yaml.Node
 	switch err := loader.Load(&doc); {
 	case errors.Is(err, io.EOF):
-		return nil, problem("", position{}, "the job file is empty; the smallest job is: steps: [{image: host, run: \"true\"}]")
+		return nil, problem("", position{}, fmt.Sprintf("the %s is empty; the smallest is: %s", f.Noun, f.Smallest))
 	case err != nil:
 		return nil, syntaxProblem(err)
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
-		return nil, problem("", position{}, "the job file holds no job")
+		return nil, problem("", position{}, fmt.Sprintf("the %s holds nothing", f.Noun))
 	}
 	switch err := loader.Load(&more); {
 	case errors.Is(err, io.EOF):
 	case err != nil:
 		return nil, syntaxProblem(err)
 	default:
-		return nil, problem("", position{more.Line, more.Column}, "a second document begins here; a job file holds one job")
+		return nil, problem("", position{more.Line, more.Column}, fmt.Sprintf("a second document begins here; a %s is one document", f.Noun))
 	}
 	return doc.Content[0], nil
 }
@@ -87,7 +90,9 @@ func syntaxProblem(err error) error {
 
 // builder turns nodes into the values that encoding/json and the schema know.
 type builder struct {
+	*Format
 	at       positions
+	texts    positions // where texts begin
 	problems []glovebox.Problem
 	values   int
 	open     []*yaml.Node // aliases being expanded
@@ -100,12 +105,12 @@ func (b *builder) fail(path string, n *yaml.Node, format string, args ...any) an
 	return nil
 }
 
-// build returns the value of n. want is the Go type that the value is for, nil when
-// unknown: where it is a string, a number or boolean is taken as the text it was written as.
-func (b *builder) build(n *yaml.Node, want reflect.Type, path string, depth int) any {
+// build returns the value of n. s is the schema that it is for, nil when unknown: where that
+// allows a text, a number or boolean is taken as the text it was written as.
+func (b *builder) build(n *yaml.Node, s *Schema, path string, depth int) any {
 	if b.values++; b.values > maxValues {
 		if b.values == maxValues+1 {
-			b.fail(path, n, "the job file holds more than %d values once its aliases are expanded", maxValues)
+			b.fail(path, n, "the %s holds more than %d values once its aliases are expanded", b.Noun, maxValues)
 		}
 		return nil
 	}
@@ -115,23 +120,21 @@ func (b *builder) build(n *yaml.Node, want reflect.Type, path string, depth int)
 	if _, ok := b.at[path]; !ok {
 		b.at[path] = position{n.Line, n.Column}
 	}
-	for want != nil && want.Kind() == reflect.Pointer {
-		want = want.Elem()
-	}
+	s = s.resolved()
 	switch n.Kind {
 	case yaml.AliasNode:
-		return b.alias(n, want, path, depth)
+		return b.alias(n, s, path, depth)
 	case yaml.MappingNode:
-		return b.mapping(n, want, path, depth)
+		return b.mapping(n, s, path, depth)
 	case yaml.SequenceNode:
-		return b.sequence(n, want, path, depth)
+		return b.sequence(n, s, path, depth)
 	case yaml.ScalarNode:
-		return b.scalar(n, want, path)
+		return b.scalar(n, s, path)
 	}
 	return b.fail(path, n, "unexpected kind of value")
 }
 
-func (b *builder) alias(n *yaml.Node, want reflect.Type, path string, depth int) any {
+func (b *builder) alias(n *yaml.Node, s *Schema, path string, depth int) any {
 	for _, open := range b.open {
 		if open == n.Alias {
 			return b.fail(path, n, "alias *%s stands inside what it names", clip(n.Value))
@@ -139,14 +142,15 @@ func (b *builder) alias(n *yaml.Node, want reflect.Type, path string, depth int)
 	}
 	b.open = append(b.open, n.Alias)
 	defer func() { b.open = b.open[:len(b.open)-1] }()
-	return b.build(n.Alias, want, path, depth+1)
+	return b.build(n.Alias, s, path, depth+1)
 }
 
-func (b *builder) mapping(n *yaml.Node, want reflect.Type, path string, depth int) any {
+func (b *builder) mapping(n *yaml.Node, s *Schema, path string, depth int) any {
 	if tag := n.ShortTag(); tag != "!!map" {
 		return b.fail(path, n, "tag %s is not allowed", clip(tag))
 	}
 	m := make(map[string]any, len(n.Content)/2)
+	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode {
@@ -154,7 +158,11 @@ func (b *builder) mapping(n *yaml.Node, want reflect.Type, path string, depth in
 			continue
 		}
 		if key.ShortTag() == "!!merge" {
-			b.fail(path, key, "merge keys (<<) are not supported: write the fields out, or use an alias for a whole value")
+			if !b.Merge {
+				b.fail(path, key, "merge keys (<<) are not supported: write the fields out, or use an alias for a whole value")
+				continue
+			}
+			merged = append(merged, value)
 			continue
 		}
 		name := join(path, key.Value)
@@ -165,35 +173,56 @@ func (b *builder) mapping(n *yaml.Node, want reflect.Type, path string, depth in
 		if _, ok := b.at[name]; !ok {
 			b.at[name] = position{key.Line, key.Column}
 		}
-		m[key.Value] = b.build(value, fieldType(want, key.Value), name, depth+1)
+		m[key.Value] = b.build(value, s.field(key.Value), name, depth+1)
+	}
+	for _, value := range merged {
+		b.merge(m, value, s, path, depth)
 	}
 	return m
 }
 
-func (b *builder) sequence(n *yaml.Node, want reflect.Type, path string, depth int) any {
+// merge adds the fields of the mapping, or the mappings, that "<<" names and that m has not.
+func (b *builder) merge(m map[string]any, value *yaml.Node, s *Schema, path string, depth int) {
+	if value.Kind == yaml.SequenceNode {
+		for _, one := range value.Content {
+			b.merge(m, one, s, path, depth+1)
+		}
+		return
+	}
+	fields, ok := b.build(value, s, path, depth+1).(map[string]any)
+	if !ok {
+		b.fail(path, value, "what << names is not a mapping")
+		return
+	}
+	for name, field := range fields {
+		if _, have := m[name]; !have {
+			m[name] = field
+		}
+	}
+}
+
+func (b *builder) sequence(n *yaml.Node, s *Schema, path string, depth int) any {
 	if tag := n.ShortTag(); tag != "!!seq" {
 		return b.fail(path, n, "tag %s is not allowed", clip(tag))
 	}
-	var elem reflect.Type
-	if want != nil && want.Kind() == reflect.Slice {
-		elem = want.Elem()
-	}
 	list := make([]any, 0, min(len(n.Content), 1024))
 	for i, item := range n.Content {
-		list = append(list, b.build(item, elem, path+"["+strconv.Itoa(i)+"]", depth+1))
+		list = append(list, b.build(item, s.item(), path+"["+strconv.Itoa(i)+"]", depth+1))
 	}
 	return list
 }
 
-func (b *builder) scalar(n *yaml.Node, want reflect.Type, path string) any {
-	text := want != nil && want.Kind() == reflect.String
+func (b *builder) scalar(n *yaml.Node, s *Schema, path string) any {
+	if _, ok := b.texts[path]; !ok {
+		b.texts[path] = position{n.Line, n.Column}
+	}
 	switch tag := n.ShortTag(); tag {
 	case "!!str", "!!timestamp":
 		return n.Value
 	case "!!null":
 		return nil
 	case "!!bool", "!!int", "!!float":
-		if text {
+		if s != nil && slices.Contains(s.Types, "string") {
 			return n.Value
 		}
 	case "!!merge":
@@ -219,22 +248,6 @@ func (b *builder) scalar(n *yaml.Node, want reflect.Type, path string) any {
 	return b.fail(path, n, "%s is out of range", clip(n.Value))
 }
 
-// fieldType returns the type of the field or map value that a key of t names, nil when unknown.
-func fieldType(t reflect.Type, key string) reflect.Type {
-	switch {
-	case t == nil:
-	case t.Kind() == reflect.Map:
-		return t.Elem()
-	case t.Kind() == reflect.Struct:
-		for field := range t.Fields() {
-			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name == key {
-				return field.Type
-			}
-		}
-	}
-	return nil
-}
-
 // join makes the path of a field.
 func join(path, key string) string {
 	if path == "" {
@@ -243,11 +256,20 @@ func join(path, key string) string {
 	return path + "." + clip(key)
 }
 
-// clip bounds what is quoted from a hostile text in a message.
+// Join makes the path of a field, as problems have it.
+func Join(path, key string) string { return join(path, key) }
+
+// clip bounds what is quoted from a hostile text in a message, and takes control characters out of it.
 func clip(s string) string {
 	const limit = 100
-	if len(s) <= limit {
-		return s
+	cut := ""
+	if len(s) > limit {
+		s, cut = strings.ToValidUTF8(s[:limit], ""), "…"
 	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s) + cut
 }

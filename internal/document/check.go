@@ -1,11 +1,10 @@
-package jobfile
+package document
 
 import (
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,27 +13,28 @@ import (
 	"github.com/glovebox-dev/glovebox"
 )
 
-// validate holds a value to the schema.
-func validate(value any, at positions) error {
-	root, err := loaded()
-	if err != nil {
-		return err
-	}
+// check holds a value to a schema.
+func check(value any, s *Schema, at positions) error {
 	c := &checker{at: at}
-	c.check(value, root, reflect.TypeFor[glovebox.JobSpec](), "")
-	if len(c.problems) == 0 {
+	c.check(value, s, "")
+	return Sorted(c.problems)
+}
+
+// Sorted makes an error of problems, in the order of the text, not of all of them when they are very many; nil of none.
+func Sorted(problems []glovebox.Problem) error {
+	if len(problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(c.problems, func(a, b glovebox.Problem) int {
+	slices.SortStableFunc(problems, func(a, b glovebox.Problem) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
 		}
 		return a.Column - b.Column
 	})
-	if len(c.problems) > maxProblems {
-		c.problems = c.problems[:maxProblems]
+	if len(problems) > maxProblems {
+		problems = problems[:maxProblems]
 	}
-	return &glovebox.ValidationError{Problems: c.problems}
+	return &glovebox.ValidationError{Problems: problems}
 }
 
 // checker holds a value, made of map[string]any, []any, string, bool, json.Number and
@@ -50,10 +50,10 @@ func (c *checker) fail(path, format string, args ...any) {
 	c.problems = append(c.problems, glovebox.Problem{Path: path, Line: pos.line, Column: pos.column, Message: fmt.Sprintf(format, args...)})
 }
 
-// check checks a value. t is the Go type that it is for, whose fields a misspelt one is compared to.
-func (c *checker) check(v any, s *schema, t reflect.Type, path string) {
+// check checks a value.
+func (c *checker) check(v any, s *Schema, path string) {
 	if s.target != nil {
-		c.check(v, s.target, t, path)
+		c.check(v, s.target, path)
 	}
 	if len(s.Types) > 0 && !fits(v, s.Types) {
 		c.fail(path, "is %s, want %s", word(typeName(v)), wantWords(s.Types))
@@ -63,12 +63,11 @@ func (c *checker) check(v any, s *schema, t reflect.Type, path string) {
 		c.fail(path, "is %s, want one of %s", clip(fmt.Sprint(v)), strings.Join(s.Enum, " "))
 		return
 	}
-	t = deref(t)
 	switch v := v.(type) {
 	case map[string]any:
-		c.checkMapping(v, s, t, path)
+		c.checkMapping(v, s, path)
 	case []any:
-		c.checkList(v, s, t, path)
+		c.checkList(v, s, path)
 	case string:
 		c.checkText(v, s, path)
 	case json.Number:
@@ -76,7 +75,7 @@ func (c *checker) check(v any, s *schema, t reflect.Type, path string) {
 	}
 }
 
-func (c *checker) checkMapping(m map[string]any, s *schema, t reflect.Type, path string) {
+func (c *checker) checkMapping(m map[string]any, s *Schema, path string) {
 	var missing []string
 	for _, name := range s.Required {
 		if _, ok := m[name]; !ok {
@@ -86,19 +85,25 @@ func (c *checker) checkMapping(m map[string]any, s *schema, t reflect.Type, path
 	if len(missing) > 0 {
 		c.fail(path, "lacks %s", strings.Join(missing, ", "))
 	}
+	if len(m) < s.MinKeys {
+		c.fail(path, "has %d keys, want at least %d", len(m), s.MinKeys)
+	}
+	if s.MaxKeys != nil && len(m) > *s.MaxKeys {
+		c.fail(path, "has %d keys, want at most %d", len(m), *s.MaxKeys)
+	}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		field := join(path, name)
 		if p, ok := s.Properties[name]; ok {
-			c.check(m[name], p, fieldType(t, name), field)
+			c.check(m[name], p, field)
 		} else if s.Additional.refused {
-			c.fail(field, "unknown field%s", suggest(name, fieldNames(t)))
+			c.fail(field, "unknown field%s", suggest(name, slices.Sorted(maps.Keys(s.Properties))))
 		} else if s.Additional.schema != nil {
-			c.check(m[name], s.Additional.schema, fieldType(t, name), field)
+			c.check(m[name], s.Additional.schema, field)
 		}
 	}
 }
 
-func (c *checker) checkList(list []any, s *schema, t reflect.Type, path string) {
+func (c *checker) checkList(list []any, s *Schema, path string) {
 	if len(list) < s.MinItems {
 		c.fail(path, "has %d entries, want at least %d", len(list), s.MinItems)
 	}
@@ -108,16 +113,12 @@ func (c *checker) checkList(list []any, s *schema, t reflect.Type, path string) 
 	if s.Items == nil {
 		return
 	}
-	var elem reflect.Type
-	if t != nil && t.Kind() == reflect.Slice {
-		elem = t.Elem()
-	}
 	for i, item := range list {
-		c.check(item, s.Items, elem, path+"["+strconv.Itoa(i)+"]")
+		c.check(item, s.Items, path+"["+strconv.Itoa(i)+"]")
 	}
 }
 
-func (c *checker) checkText(v string, s *schema, path string) {
+func (c *checker) checkText(v string, s *Schema, path string) {
 	length := utf8.RuneCountInString(v)
 	if length < s.MinLength {
 		c.fail(path, "is empty")
@@ -128,14 +129,10 @@ func (c *checker) checkText(v string, s *schema, path string) {
 	if s.shape == nil || s.shape.MatchString(v) {
 		return
 	}
-	example := "a size such as 512M or 2G"
-	if strings.Contains(s.Pattern, "ns|us") {
-		example = "a time such as 90s, 10m or 1h30m"
-	}
-	c.fail(path, "is %q, want %s", clip(v), example)
+	c.fail(path, "is %q, want %s", clip(v), s.Comment)
 }
 
-func (c *checker) checkNumber(v json.Number, s *schema, path string) {
+func (c *checker) checkNumber(v json.Number, s *Schema, path string) {
 	if s.Minimum != nil && number(v) < number(*s.Minimum) {
 		c.fail(path, "is less than %s", *s.Minimum)
 	}
@@ -200,26 +197,6 @@ func wantWords(types []string) string {
 	return strings.Join(words, " or ")
 }
 
-// fieldNames lists the fields that a mapping for a struct may have.
-func fieldNames(t reflect.Type) []string {
-	if t == nil || t.Kind() != reflect.Struct {
-		return nil
-	}
-	var names []string
-	for field := range t.Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		names = append(names, name)
-	}
-	return names
-}
-
-func deref(t reflect.Type) reflect.Type {
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t
-}
-
 // suggest names the known field nearest to a misspelt one.
 func suggest(name string, known []string) string {
 	if len(name) > 40 || len(known) == 0 {
@@ -227,7 +204,7 @@ func suggest(name string, known []string) string {
 	}
 	best, distance := "", 3
 	for _, k := range known {
-		if d := editDistance(strings.ToLower(name), k); d < distance {
+		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < distance {
 			best, distance = k, d
 		}
 	}

@@ -1,12 +1,13 @@
-package jobfile
+package document
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,27 +15,36 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"pgregory.net/rapid"
-
-	"github.com/glovebox-dev/glovebox"
 )
 
 // TestCheckAgreesWithLibrary: our checker refuses what a full JSON Schema validator refuses, at
 // the same places and for the same reasons, on random documents most of which are nearly right.
 func TestCheckAgreesWithLibrary(t *testing.T) {
-	library := compileWithLibrary(t)
-	root, err := loaded()
+	for _, name := range schemas {
+		t.Run(name, func(t *testing.T) { agrees(t, name) })
+	}
+}
+
+// schemas are those that documents of ours are held to.
+var schemas = []string{"../jobfile/schema.json", "../batch/schema.json"}
+
+func agrees(t *testing.T, name string) {
+	library, text := compileWithLibrary(t, name)
+	root, err := LoadSchema(text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	comments := map[string]string{}
+	collectComments(root, comments)
 	refused := 0
 	rapid.Check(t, func(t *rapid.T) {
 		value := drawFor(t, root, 0)
-		want := libraryFaults(library, value)
+		want := libraryFaults(library, value, comments)
 		if len(want) > 0 {
 			refused++
 		}
 		c := &checker{at: positions{}}
-		c.check(value, root, reflect.TypeFor[glovebox.JobSpec](), "")
+		c.check(value, root, "")
 		var got []string
 		for _, p := range c.problems {
 			if strings.HasPrefix(p.Message, "unknown field") {
@@ -56,18 +66,21 @@ func TestCheckAgreesWithLibrary(t *testing.T) {
 // TestSchemaIsWhatWeCheck: every keyword of the schema is one that the checker knows, and
 // the schema is one by its dialect's rules.
 func TestSchemaIsWhatWeCheck(t *testing.T) {
-	compileWithLibrary(t)
+	for _, name := range schemas {
+		compileWithLibrary(t, name)
+	}
 	for text, want := range map[string]string{
 		`{"uniqueItems": true}`:                              "uniqueItems",
 		`{"properties": {"a": {"format": "uri"}}}`:           "format",
 		`{"additionalProperties": {"oneOf": []}}`:            "oneOf",
 		`{"items": {"$ref": "#/$defs/none"}}`:                "leads nowhere",
 		`{"$ref": "other.json"}`:                             "leads nowhere",
+		`{"pattern": "a"}`:                                   "no words",
 		`{"type": "text"}`:                                   `type "text"`,
 		`{"properties": {"a": {"pattern": "("}}}`:            "pattern",
 		`{"additionalProperties": {"properties": {"a": 1}}}`: "cannot unmarshal",
 	} {
-		var s schema
+		var s Schema
 		err := decodeStrictly([]byte(text), &s)
 		if err == nil {
 			err = s.link(s.Defs)
@@ -79,7 +92,7 @@ func TestSchemaIsWhatWeCheck(t *testing.T) {
 }
 
 // drawFor draws a value for a schema, now and then one that does not fit.
-func drawFor(t *rapid.T, s *schema, depth int) any {
+func drawFor(t *rapid.T, s *Schema, depth int) any {
 	if s.target != nil {
 		s = s.target
 	}
@@ -152,7 +165,7 @@ func drawText(t *rapid.T) string {
 	).Draw(t, "text")
 }
 
-func keysOf(s *schema) []string {
+func keysOf(s *Schema) []string {
 	var names []string
 	for name := range s.Properties {
 		names = append(names, name)
@@ -161,25 +174,47 @@ func keysOf(s *schema) []string {
 	return names
 }
 
-func compileWithLibrary(t *testing.T) *jsonschema.Schema {
+func compileWithLibrary(t *testing.T, name string) (*jsonschema.Schema, []byte) {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
-	if err := c.AddResource("job.json", doc); err != nil {
+	if err := c.AddResource("schema.json", doc); err != nil {
 		t.Fatal(err)
 	}
-	compiled, err := c.Compile("job.json")
+	compiled, err := c.Compile("schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return compiled
+	return compiled, text
+}
+
+// collectComments maps patterns to what they want in words.
+func collectComments(s *Schema, into map[string]string) {
+	if s == nil {
+		return
+	}
+	if s.Pattern != "" {
+		into[s.Pattern] = s.Comment
+	}
+	for _, sub := range s.Properties {
+		collectComments(sub, into)
+	}
+	for _, sub := range s.Defs {
+		collectComments(sub, into)
+	}
+	collectComments(s.Items, into)
+	collectComments(s.Additional.schema, into)
 }
 
 // libraryFaults lists what the library refuses, in our words.
-func libraryFaults(s *jsonschema.Schema, value any) []string {
+func libraryFaults(s *jsonschema.Schema, value any, comments map[string]string) []string {
 	var invalid *jsonschema.ValidationError
 	if !errors.As(s.Validate(value), &invalid) {
 		return nil
@@ -193,13 +228,15 @@ func libraryFaults(s *jsonschema.Schema, value any) []string {
 		if len(e.Causes) > 0 {
 			return
 		}
-		path, in := "", reflect.TypeFor[glovebox.JobSpec]()
+		path, in := "", value
 		for _, part := range e.InstanceLocation {
-			if in = deref(in); in != nil && in.Kind() == reflect.Slice {
-				path, in = path+"["+part+"]", in.Elem()
+			if list, ok := in.([]any); ok {
+				i, _ := strconv.Atoi(part)
+				path, in = path+"["+part+"]", list[i]
 				continue
 			}
-			path, in = join(path, part), fieldType(in, part)
+			m, _ := in.(map[string]any)
+			path, in = join(path, part), m[part]
 		}
 		if extra, ok := e.ErrorKind.(*kind.AdditionalProperties); ok {
 			for _, name := range extra.Properties {
@@ -207,14 +244,14 @@ func libraryFaults(s *jsonschema.Schema, value any) []string {
 			}
 			return
 		}
-		faults = append(faults, path+": "+libraryWords(e.ErrorKind))
+		faults = append(faults, path+": "+libraryWords(e.ErrorKind, comments))
 	}
 	walk(invalid)
 	slices.Sort(faults)
 	return faults
 }
 
-func libraryWords(k jsonschema.ErrorKind) string {
+func libraryWords(k jsonschema.ErrorKind, comments map[string]string) string {
 	switch k := k.(type) {
 	case *kind.Type:
 		return "is " + word(k.Got) + ", want " + wantWords(k.Want)
@@ -235,10 +272,11 @@ func libraryWords(k jsonschema.ErrorKind) string {
 	case *kind.Maximum:
 		return "is more than " + k.Want.RatString()
 	case *kind.Pattern:
-		if strings.Contains(k.Want, "ns|us") {
-			return fmt.Sprintf("is %q, want a time such as 90s, 10m or 1h30m", clip(k.Got))
-		}
-		return fmt.Sprintf("is %q, want a size such as 512M or 2G", clip(k.Got))
+		return fmt.Sprintf("is %q, want %s", clip(k.Got), comments[k.Want])
+	case *kind.MinProperties:
+		return fmt.Sprintf("has %d keys, want at least %d", k.Got, k.Want)
+	case *kind.MaxProperties:
+		return fmt.Sprintf("has %d keys, want at most %d", k.Got, k.Want)
 	}
 	return fmt.Sprintf("unknown kind of error %T", k)
 }

@@ -1,40 +1,32 @@
-package jobfile
+package document
 
 import (
 	"bytes"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 )
 
-//go:embed schema.json
-var schemaJSON []byte
-
-// Schema returns the JSON Schema of job files (draft 2020-12).
-func Schema() []byte { return bytes.Clone(schemaJSON) }
-
-// schema is a schema of schema.json: the few keywords that we use, no others. A
+// Schema is a JSON Schema (draft 2020-12) of the few keywords that we use, no others. A
 // library for all of JSON Schema costs each process of a sandbox milliseconds, since they
 // are this binary executed again; the tests hold this checker to one.
-type schema struct {
+type Schema struct {
 	Dialect     string             `json:"$schema"`
 	ID          string             `json:"$id"`
 	Title       string             `json:"title"`
 	Description string             `json:"description"`
-	Defs        map[string]*schema `json:"$defs"`
+	Defs        map[string]*Schema `json:"$defs"`
 
 	Ref        string             `json:"$ref"`
 	Types      typeNames          `json:"type"`
 	Enum       []string           `json:"enum"`
 	Required   []string           `json:"required"`
-	Properties map[string]*schema `json:"properties"`
+	Properties map[string]*Schema `json:"properties"`
 	Additional additional         `json:"additionalProperties"`
-	Items      *schema            `json:"items"`
+	Items      *Schema            `json:"items"`
 	MinItems   int                `json:"minItems"`
 	MaxItems   *int               `json:"maxItems"`
 	MinLength  int                `json:"minLength"`
@@ -42,9 +34,14 @@ type schema struct {
 	Minimum    *json.Number       `json:"minimum"`
 	Maximum    *json.Number       `json:"maximum"`
 	Pattern    string             `json:"pattern"`
+	// MinKeys and MaxKeys bound the keys of a mapping.
+	MinKeys int  `json:"minProperties"`
+	MaxKeys *int `json:"maxProperties"`
+	// Comment says what Pattern wants, in words: "a size such as 512M or 2G".
+	Comment string `json:"$comment"`
 
 	// target is what Ref names, shape is Pattern compiled; link sets them.
-	target *schema
+	target *Schema
 	shape  *regexp.Regexp
 }
 
@@ -64,7 +61,7 @@ func (t *typeNames) UnmarshalJSON(b []byte) error {
 // additional is the value of "additionalProperties": false, or the schema of all others.
 type additional struct {
 	refused bool
-	schema  *schema
+	schema  *Schema
 }
 
 // UnmarshalJSON reads either form.
@@ -83,21 +80,48 @@ func decodeStrictly(b []byte, into any) error {
 	return d.Decode(into)
 }
 
-// loaded reads the embedded schema once.
-var loaded = sync.OnceValues(func() (*schema, error) {
-	var root schema
-	err := decodeStrictly(schemaJSON, &root)
+// LoadSchema reads a schema.
+func LoadSchema(text []byte) (*Schema, error) {
+	var root Schema
+	err := decodeStrictly(text, &root)
 	if err == nil {
 		err = root.link(root.Defs)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read job schema: %w", err)
+		return nil, fmt.Errorf("read schema: %w", err)
 	}
 	return &root, nil
-})
+}
+
+// resolved follows references; nil stays nil.
+func (s *Schema) resolved() *Schema {
+	for s != nil && s.target != nil {
+		s = s.target
+	}
+	return s
+}
+
+// field returns the schema of a mapping's field, nil when there is none.
+func (s *Schema) field(name string) *Schema {
+	if s == nil {
+		return nil
+	}
+	if p, ok := s.Properties[name]; ok {
+		return p
+	}
+	return s.Additional.schema
+}
+
+// item returns the schema of a list's items, nil when there is none.
+func (s *Schema) item() *Schema {
+	if s == nil {
+		return nil
+	}
+	return s.Items
+}
 
 // link resolves the references of a schema and of those in it, and compiles their patterns.
-func (s *schema) link(defs map[string]*schema) (err error) {
+func (s *Schema) link(defs map[string]*Schema) (err error) {
 	if name, ok := strings.CutPrefix(s.Ref, "#/$defs/"); ok {
 		s.target = defs[name]
 	}
@@ -105,6 +129,9 @@ func (s *schema) link(defs map[string]*schema) (err error) {
 		return fmt.Errorf("$ref %s leads nowhere", s.Ref)
 	}
 	if s.Pattern != "" {
+		if s.Comment == "" {
+			return fmt.Errorf("pattern %s has no words for what it wants", s.Pattern)
+		}
 		if s.shape, err = regexp.Compile(s.Pattern); err != nil {
 			return fmt.Errorf("pattern: %w", err)
 		}
@@ -117,12 +144,12 @@ func (s *schema) link(defs map[string]*schema) (err error) {
 	// Words for a refusal come in one order, whatever the schema's.
 	slices.SortFunc(s.Types, func(a, b string) int { return slices.Index(jsonTypes, a) - slices.Index(jsonTypes, b) })
 	var errs []error
-	for _, sub := range []*schema{s.Items, s.Additional.schema} {
+	for _, sub := range []*Schema{s.Items, s.Additional.schema} {
 		if sub != nil {
 			errs = append(errs, sub.link(defs))
 		}
 	}
-	for _, subs := range []map[string]*schema{s.Properties, s.Defs} {
+	for _, subs := range []map[string]*Schema{s.Properties, s.Defs} {
 		for _, sub := range subs {
 			errs = append(errs, sub.link(defs))
 		}
