@@ -67,6 +67,11 @@ func (r *reader) checkOn(path string, on On) {
 		r.fail(path+"."+ways[1], "want only one of %s: make it an entry of its own", strings.Join(ways, " and "))
 	}
 	r.checkGlob(path+".repositoriesMatching", on.RepositoriesMatching)
+	if on.RepositoriesMatchingQuery != "" {
+		if _, err := ParseQuery(r.spec.Version, on.RepositoriesMatchingQuery); err != nil {
+			r.fail(path+".repositoriesMatchingQuery", "%s", strings.TrimPrefix(err.Error(), "query: "))
+		}
+	}
 	if on.RepositoriesFrom != "" && plain(on.RepositoriesFrom) {
 		r.checkBeside(path+".repositoriesFrom", on.RepositoriesFrom)
 	}

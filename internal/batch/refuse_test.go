@@ -48,6 +48,8 @@ func TestRefused(t *testing.T) {
 		{"name: a\non: [{repositoriesMatching: \"a[\"}]\n", "2:7: on[0].repositoriesMatching: the glob has a bracket without end"},
 		{"name: a\non: [{repositoriesFrom: ../x}]\n", `2:7: on[0].repositoriesFrom: "../x" does not lie in the folder of the batch spec`},
 		{"name: a\non: [{codeHostQuery: {host: x}}]\n", "2:7: on[0].codeHostQuery: lacks query"},
+		{"name: a\non: [{repositoriesMatchingQuery: \"repo:( x\"}]\n", "2:7: on[0].repositoriesMatchingQuery: "},
+		{"name: a\non: [{repositoriesMatchingQuery: \"fork:yes x\"}]\n", "2:7: on[0].repositoriesMatchingQuery: "},
 		{"name: a\non: [{reposiotry: x}]\n", `2:7: on[0].reposiotry: unknown field (did you mean "repository"?)`},
 		{"name: a\nworkspaces: [{in: x}]\n", "2:14: workspaces[0]: lacks rootAtLocationOf"},
 		{"name: a\nworkspaces: [{rootAtLocationOf: a/b}]\n", "2:15: workspaces[0].rootAtLocationOf: want the name of a file"},

@@ -81,6 +81,8 @@ type Filter struct {
 	Tenant string
 	State  glovebox.BatchChangeState
 	Name   string
+	// Text is a part of the name, letters in any case.
+	Text string
 	// Limit is the size of the page: 50 when zero, at most 500.
 	Limit  int
 	Cursor string

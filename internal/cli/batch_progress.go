@@ -58,7 +58,7 @@ func (p *plainProgress) close() {}
 func (p *plainProgress) lines(e local.Event) []string {
 	switch {
 	case e.Kind == local.EventResolved:
-		return []string{e.Text}
+		return []string{counted(e.Total, "workspace")}
 	case e.Kind == local.EventNote:
 		return []string{"note: " + visible(e.Text)}
 	case e.Kind == local.EventOutput && p.verbose && e.Record != nil:
@@ -81,7 +81,7 @@ func (a *app) outcomeLine(o local.Outcome) string {
 	case o.Diff == nil:
 		how = ": nothing changed"
 	default:
-		how = fmt.Sprintf(": %d files, +%d -%d", o.Diff.Files, o.Diff.Insertions, o.Diff.Deletions)
+		how = fmt.Sprintf(": %s, +%d -%d", counted(o.Diff.Files, "file"), o.Diff.Insertions, o.Diff.Deletions)
 	}
 	switch {
 	case o.Resumed:
@@ -89,7 +89,10 @@ func (a *app) outcomeLine(o local.Outcome) string {
 	case o.Cached:
 		how += " (cached)"
 	}
-	return fmt.Sprintf("%s %s%s  %s", a.paint(stateColor(word), fmt.Sprintf("%-9s", word)), name, how, a.paint(dim, wallTime(o.Seconds)))
+	if o.Seconds > 0 {
+		how += "  " + a.paint(dim, wallTime(o.Seconds))
+	}
+	return a.paint(stateColor(word), fmt.Sprintf("%-9s", word)) + " " + name + how
 }
 
 func wallTime(s float64) string {

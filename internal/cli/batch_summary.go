@@ -52,7 +52,7 @@ func (a *app) showTotals(f *previewFlags, s local.Summary) {
 			files, plus, minus = files+o.Diff.Files, plus+o.Diff.Insertions, minus+o.Diff.Deletions
 		}
 	}
-	text := fmt.Sprintf("%d workspaces: %d changed", len(s.Outcomes), changed)
+	text := fmt.Sprintf("%s: %d changed", counted(len(s.Outcomes), "workspace"), changed)
 	for _, c := range []struct {
 		n    int
 		word string
@@ -66,7 +66,7 @@ func (a *app) showTotals(f *previewFlags, s local.Summary) {
 	}
 	fmt.Fprintln(a.err, a.paint(bold, text))
 	if changed > 0 {
-		fmt.Fprintf(a.err, "%d files, +%d -%d, in %d patches and %d changesets%s\n", files, plus, minus, changed, changesets, where(s.Out))
+		fmt.Fprintf(a.err, "%s, +%d -%d, in %s and %s%s\n", counted(files, "file"), plus, minus, counted(changed, "patch"), counted(changesets, "changeset"), where(s.Out))
 	}
 	if !f.showDiff && changed == 1 {
 		for _, o := range s.Outcomes {
@@ -161,6 +161,18 @@ func (a *app) showDiffs(s local.Summary) error {
 		}
 	}
 	return nil
+}
+
+// counted is "1 file", "2 files", "3 patches".
+func counted(n int, noun string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "ch"):
+		noun += "es"
+	default:
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 // where says in which folder the patches are.

@@ -102,7 +102,7 @@ func (a *app) openServer(ctx context.Context, s serverSettings) (_ *serverParts,
 	}
 	p.handler = p.server.Handler(web.New(web.Deps{
 		Jobs: p.queue, Control: p.queue, Logs: logStore, Artifacts: blob.Artifacts{Store: blobs},
-		Executors: store.NewExecutors(db), Tokens: p.tokens, Submit: p.server.Submit, Parse: parseJob,
+		Executors: store.NewExecutors(db), Tokens: p.tokens, Submit: p.server.Submit, Parse: parseJob, Batches: p.batches,
 		SecureCookie: s.secureCookies, Version: build.Version, Logger: a.log,
 	}))
 	return p, nil

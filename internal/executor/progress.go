@@ -34,6 +34,8 @@ type progress struct {
 type diffFile struct {
 	glovebox.Diff
 	open func() (io.ReadCloser, error)
+	// key is set while the diff is in the step cache alone; it can't be opened then.
+	key string
 }
 
 func fileDiff(d *workspace.Diff) *diffFile {
@@ -41,7 +43,7 @@ func fileDiff(d *workspace.Diff) *diffFile {
 		return nil
 	}
 	path := d.Path
-	return &diffFile{d.Diff, func() (io.ReadCloser, error) { return os.Open(path) }}
+	return &diffFile{Diff: d.Diff, open: func() (io.ReadCloser, error) { return os.Open(path) }}
 }
 
 // scope is what a template sees before a step runs.

@@ -123,9 +123,8 @@ func (a *attempt) recall(ctx context.Context, live bool) error {
 	last, ran := begin, live
 	for i := len(a.result.Steps); i < len(a.lease.Job.Steps); i++ {
 		s, run, err := a.resolve(ctx, i)
-		if err != nil {
-			a.rewind(last)
-			return nil // said when the step is reached
+		if err != nil { // said when the step is reached
+			return a.recallUpTo(ctx, begin, last)
 		}
 		if !run {
 			a.result.Steps = append(a.result.Steps, glovebox.StepResult{Key: s.Key, State: glovebox.StateSkipped})
@@ -137,12 +136,15 @@ func (a *attempt) recall(ctx context.Context, live bool) error {
 			return err
 		}
 		if !found {
-			a.rewind(last)
-			return nil
+			return a.recallUpTo(ctx, begin, last)
 		}
 		if a.progress.hidden == "" && !live {
 			last = a.state()
 		}
+	}
+	if kept, err := a.fetchDiff(ctx); err != nil || !kept {
+		a.rewind(begin)
+		return err
 	}
 	a.done = true
 	if a.result.State == "" {
@@ -162,7 +164,19 @@ func (a *attempt) recall(ctx context.Context, live bool) error {
 	return nil
 }
 
-// take looks a step's result up and, if it is there, goes on from it.
+// recallUpTo goes back to the latest point from which a step can run. When what it needs has gone from the
+// cache meanwhile, the attempt is where it began.
+func (a *attempt) recallUpTo(ctx context.Context, begin, last state) error {
+	a.rewind(last)
+	kept, err := a.fetchDiff(ctx)
+	if err != nil || !kept {
+		a.rewind(begin)
+	}
+	return err
+}
+
+// take looks a step's result up and, if it is there, goes on from it. Its diff is not read yet: of several
+// steps that are taken, only the last one's is needed.
 func (a *attempt) take(ctx context.Context, s glovebox.Step) (bool, error) {
 	in, err := a.inputs(ctx, s)
 	if err != nil {
@@ -170,16 +184,11 @@ func (a *attempt) take(ctx context.Context, s glovebox.Step) (bool, error) {
 	}
 	key := in.Key()
 	e, diff, err := a.cache.Get(ctx, key)
-	if err == nil && e.Diff != nil {
-		var file *diffFile
-		if file, err = a.keepDiff(key, *e.Diff, diff); err == nil {
-			a.progress.diff = file
-		}
-	} else if err == nil {
-		a.progress.diff = nil
-	}
 	if diff != nil {
 		diff.Close()
+	}
+	if a.progress.diff = nil; err == nil && e.Diff != nil {
+		a.progress.diff = &diffFile{Diff: *e.Diff, key: key}
 	}
 	if err != nil {
 		if !errors.Is(err, glovebox.ErrNotFound) && ctx.Err() == nil {
@@ -195,8 +204,27 @@ func (a *attempt) take(ctx context.Context, s glovebox.Step) (bool, error) {
 	}
 	a.result.Steps = append(a.result.Steps, glovebox.StepResult{Key: s.Key, State: glovebox.StateCompleted, Image: e.ImageDigest,
 		Cached: true, CacheKey: key, Outputs: e.Set})
-	a.note(s, in)
 	return true, nil
+}
+
+// fetchDiff brings the diff that the attempt stands at out of the cache, and reports false when it is no longer there.
+func (a *attempt) fetchDiff(ctx context.Context) (bool, error) {
+	d := a.progress.diff
+	if d == nil || d.key == "" {
+		return true, nil
+	}
+	e, diff, err := a.cache.Get(ctx, d.key)
+	if err == nil {
+		defer diff.Close()
+		if e.Diff == nil || *e.Diff != d.Diff {
+			return false, nil
+		}
+		a.progress.diff, err = a.keepDiff(d.key, d.Diff, diff)
+	}
+	if err != nil && !errors.Is(err, glovebox.ErrNotFound) && ctx.Err() == nil {
+		a.deps.Logger.Warn("read step cache", "job", a.lease.JobID, "error", err)
+	}
+	return err == nil, context.Cause(ctx)
 }
 
 // keepDiff copies a cached diff to a file of this attempt, checked: the store may remove its own at any time.
@@ -210,7 +238,7 @@ func (a *attempt) keepDiff(key string, d glovebox.Diff, r io.Reader) (_ *diffFil
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("copy cached diff: %w", err)
 	}
-	return &diffFile{d, func() (io.ReadCloser, error) { return os.Open(path) }}, nil
+	return &diffFile{Diff: d, open: func() (io.ReadCloser, error) { return os.Open(path) }}, nil
 }
 
 // restore brings a tree that was just laid out to where the cached results end.

@@ -108,7 +108,7 @@ var errDamaged = errors.New("damaged step result")
 // Decode reads what Encode wrote. The diff is a reader of the rest of r, which fails at its
 // end when the bytes are not those that the entry describes.
 func Decode(r io.Reader) (Entry, io.Reader, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := bufio.NewReaderSize(r, 8<<10)
 	var head []byte
 	for {
 		part, err := in.ReadSlice('\n')

@@ -143,6 +143,10 @@ func batchWhere(f changeset.Filter) (string, []any, error) {
 	equal("tenant", f.Tenant)
 	equal("name", f.Name)
 	equal("state", string(f.State))
+	if text := strings.ToLower(strings.TrimSpace(f.Text)); text != "" {
+		args = append(args, "%"+strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text)+"%")
+		conds = append(conds, "lower(name) LIKE $"+strconv.Itoa(len(args))+` ESCAPE '\'`)
+	}
 	if f.Cursor != "" {
 		created, id, err := decodeCursor(f.Cursor)
 		if err != nil {

@@ -80,3 +80,23 @@ func FuzzDecodeCursor(f *testing.F) {
 		}
 	})
 }
+
+// TestBatchReadsIndexes: what is looked for again and again costs what there is to do, not what there was.
+func TestBatchReadsIndexes(t *testing.T) {
+	db := openInternal(t)
+	for name, c := range map[string]struct {
+		query string
+		args  []any
+	}{
+		"moved":      {movedQuery + " LIMIT 32", nil},
+		"due lanes":  {dueLanesQuery, []any{1}},
+		"due":        {dueQuery + "10", []any{"l", 1}},
+		"open runs":  {"SELECT data FROM batch_runs WHERE state IN ('resolving', 'processing') ORDER BY created_at, id", nil},
+		"changesets": {changesetsOfQuery, []any{"x"}},
+	} {
+		got := plan(t, db, c.query, c.args...)
+		if strings.Contains(got, "TEMP B-TREE FOR ORDER") || !strings.Contains(got, "INDEX") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}

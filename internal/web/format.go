@@ -1,9 +1,11 @@
 package web
 
 import (
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +23,12 @@ func templateFuncs() template.FuncMap {
 		"count":    func(n int) string { return humanize.Comma(int64(n)) },
 		"seconds":  seconds,
 		"span":     span,
+		"spanAt":   func(from time.Time, to *time.Time) string { return span(&from, to) },
 		"short":    short,
+		"code":     code,
+		"json":     jsonText,
+		"external": external,
+		"word":     func(text any) string { return strings.ReplaceAll(fmt.Sprint(text), "_", " ") },
 		"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
 		"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
@@ -117,4 +124,31 @@ func eventLabel(kind string) string {
 		return "Write refused"
 	}
 	return kind
+}
+
+// maxJSON bounds a value that is shown as JSON.
+const maxJSON = 64 << 10
+
+// jsonText is a value as people read JSON, its end left out when it is long.
+func jsonText(v any) string {
+	var out strings.Builder
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return "not to be shown: " + err.Error()
+	}
+	if text := strings.TrimSpace(out.String()); len(text) <= maxJSON {
+		return text
+	}
+	return strings.ToValidUTF8(out.String()[:maxJSON], "") + "\n…"
+}
+
+// external is an address of another site if it may be a link, else "".
+func external(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+		return ""
+	}
+	return u.String()
 }

@@ -17,7 +17,7 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// maxForm bounds forms; submitted job files have their own bound.
+// maxForm bounds forms; submitted job files and what is about batch changes have their own bound.
 const maxForm = 64 << 10
 
 // formWait is how long a client may take to send a form.
@@ -119,7 +119,7 @@ func (s *site) authenticate(ctx context.Context, secret string) (glovebox.Token,
 // checkForm bounds and reads a form, and holds it to the session's form token.
 func (s *site) checkForm(w http.ResponseWriter, r *http.Request, v *visitor) error {
 	limit := int64(maxForm)
-	if r.URL.Path == "/jobs" {
+	if r.URL.Path == "/jobs" || strings.HasPrefix(r.URL.Path, "/batch-changes") {
 		limit = maxJobForm
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, limit)

@@ -94,17 +94,8 @@ func (s *site) showJob(w http.ResponseWriter, r *http.Request, v *visitor) error
 		return err
 	}
 	summary := r.URL.Query().Get("part") == "summary"
-	page := jobPage{frame: s.frame(jobTitle(job), v), Job: job, Attempt: shown.Attempt, Timeline: slices.Clone(job.Timeline), Now: s.Now()}
-	slices.Reverse(page.Timeline)
-	for n := job.Attempt; n > 0 && len(page.Attempts) < 20; n-- {
-		page.Attempts = append(page.Attempts, n)
-	}
-	page.Steps = stepViews(job, shown.Attempt)
-	page.Live = shown.Attempt == job.Attempt && !job.State.Final()
-	if err := s.addLines(r, shown, &page, summary); err != nil {
-		return err
-	}
-	if err := s.addDiff(r, job, &page); err != nil {
+	page, err := s.jobPage(r, v, job, shown.Attempt, summary)
+	if err != nil {
 		return err
 	}
 	part := "layout"
@@ -112,6 +103,23 @@ func (s *site) showJob(w http.ResponseWriter, r *http.Request, v *visitor) error
 		part = "summary"
 	}
 	return s.pages.renderPart(w, http.StatusOK, "job", part, page)
+}
+
+// jobPage is the page of a job with the log of one of its attempts, or without when it is a summary.
+func (s *site) jobPage(r *http.Request, v *visitor, job glovebox.Job, attempt int, summary bool) (*jobPage, error) {
+	page := &jobPage{frame: s.frame(jobTitle(job), v), Job: job, Attempt: attempt, Timeline: slices.Clone(job.Timeline), Now: s.Now()}
+	slices.Reverse(page.Timeline)
+	for n := job.Attempt; n > 0 && len(page.Attempts) < 20; n-- {
+		page.Attempts = append(page.Attempts, n)
+	}
+	page.Steps = stepViews(job, attempt)
+	page.Live = attempt == job.Attempt && !job.State.Final()
+	shown := job
+	shown.Attempt = attempt
+	if err := s.addLines(r, shown, page, summary); err != nil {
+		return nil, err
+	}
+	return page, s.addDiff(r, job, page)
 }
 
 // addLines puts the end of each step's log on the page, and what the log says of the steps' states.
@@ -278,6 +286,6 @@ func (s *site) addDiff(r *http.Request, job glovebox.Job, page *jobPage) error {
 		return fmt.Errorf("open diff: %w", err)
 	}
 	defer body.Close()
-	page.Diff, err = readDiff(body)
+	page.Diff, err = readDiff(body, diffAddress(job))
 	return err
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/glovebox-dev/glovebox"
 	"github.com/glovebox-dev/glovebox/internal/blob"
+	"github.com/glovebox-dev/glovebox/internal/changeset"
 	"github.com/glovebox-dev/glovebox/internal/jobfile"
 	"github.com/glovebox-dev/glovebox/internal/logs"
 	"github.com/glovebox-dev/glovebox/internal/queue"
@@ -24,19 +25,35 @@ import (
 	"github.com/glovebox-dev/glovebox/internal/web"
 )
 
-// lab is the user interface on a real queue, store, log store and blobs, with
-// the test in the place of the executor.
+// lab is the user interface on a real queue, store, log store, batch changes and
+// blobs, with the test in the place of the executor, of what resolves runs and of what publishes.
 type lab struct {
-	t         *testing.T
+	t         testing.TB
 	server    *httptest.Server
 	queue     *queue.Queue
 	logs      *logs.Store
 	blobs     *blob.Folder
 	tokens    *store.Tokens
 	executors *store.Executors
+	batches   *store.Batches
+	changes   *changeset.Batches
+	repos     *store.Repos
 }
 
-func newLab(t *testing.T) *lab {
+// noMirrors has no repository: in the lab the test says what runs are resolved to.
+type noMirrors struct{}
+
+func (noMirrors) Branch(context.Context, glovebox.Repository, string) (ref, commit string, err error) {
+	return "", "", glovebox.ErrNotFound
+}
+func (noMirrors) GitDir(context.Context, glovebox.Repository, string) (string, error) {
+	return "", glovebox.ErrNotFound
+}
+
+// deps lets a test change what the pages are made from.
+type deps = web.Deps
+
+func newLab(t testing.TB, change ...func(*deps)) *lab {
 	t.Helper()
 	ctx := t.Context()
 	db, err := store.Open(ctx, filepath.Join(t.TempDir(), "db.sqlite"), store.Options{})
@@ -47,9 +64,12 @@ func newLab(t *testing.T) *lab {
 	t.Cleanup(func() { blobs.Close() })
 	l := &lab{t: t, blobs: blobs, queue: queue.New(store.NewJobs(db), queue.Options{}), logs: logs.NewStore(blobs),
 		tokens: store.NewTokens(db), executors: store.NewExecutors(db)}
-	l.server = httptest.NewServer(web.New(web.Deps{
+	l.batches, l.repos = store.NewBatches(db), store.NewRepos(db)
+	l.changes, err = changeset.New(changeset.Options{Store: l.batches, Queue: l.queue, Repositories: l.repos, Mirrors: noMirrors{}, Blobs: blobs})
+	check(t, err)
+	d := web.Deps{
 		Jobs: l.queue, Control: l.queue, Logs: l.logs, Artifacts: blob.Artifacts{Store: blobs},
-		Executors: l.executors, Tokens: l.tokens, Version: "test",
+		Executors: l.executors, Tokens: l.tokens, Version: "test", Batches: l.changes,
 		Submit: func(ctx context.Context, user glovebox.Token, spec glovebox.JobSpec) (glovebox.Job, error) {
 			return l.queue.Submit(ctx, user.Tenant, "user:"+user.Name, spec)
 		},
@@ -60,7 +80,11 @@ func newLab(t *testing.T) *lab {
 			}
 			return file.Spec, nil
 		},
-	}))
+	}
+	for _, c := range change {
+		c(&d)
+	}
+	l.server = httptest.NewServer(web.New(d))
 	t.Cleanup(func() {
 		l.server.CloseClientConnections()
 		l.server.Close()
@@ -68,7 +92,7 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +180,7 @@ func (a *attempt) complete(result glovebox.Result) {
 
 // browser is an HTTP client with a cookie jar that follows no redirects.
 type browser struct {
-	t    *testing.T
+	t    testing.TB
 	base string
 	http *http.Client
 }

@@ -16,7 +16,9 @@ import (
 
 // zeroPages are the data of all templates with nothing set.
 func zeroPages() map[string]any {
-	return map[string]any{"jobs": jobsPage{}, "job": jobPage{}, "submit": submitPage{}, "executors": executorsPage{}, "login": loginPage{}, "error": errorPage{}}
+	return map[string]any{"jobs": jobsPage{}, "job": jobPage{}, "diff": diffPage{}, "submit": submitPage{},
+		"batchchanges": batchesPage{}, "batchnew": batchNewPage{}, "batchchange": batchPage{}, "batchrun": runPage{}, "batchworkspace": workspacePage{}, "batchpreview": previewPage{},
+		"executors": executorsPage{}, "login": loginPage{}, "error": errorPage{}}
 }
 
 func TestTemplatesTakeTheZeroPage(t *testing.T) {
@@ -53,6 +55,12 @@ func fill(v reflect.Value, depth int) {
 		v.SetInt(7)
 	case reflect.Float64:
 		v.SetFloat(7)
+	case reflect.Uint8:
+		v.SetUint(7)
+	case reflect.Interface:
+		if v.NumMethod() == 0 {
+			v.Set(reflect.ValueOf(hostile))
+		}
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Pointer:
@@ -89,7 +97,7 @@ func TestNothingBecomesMarkup(t *testing.T) {
 		full := reflect.New(reflect.TypeOf(zero)).Elem()
 		fill(full, 0)
 		parts := []string{"layout"}
-		if name == "job" {
+		if name == "job" || name == "batchworkspace" {
 			parts = append(parts, "summary")
 		}
 		for _, part := range parts {
@@ -143,21 +151,25 @@ func TestFullPageShowsTheFields(t *testing.T) {
 func TestReadDiff(t *testing.T) {
 	text := "diff --git a/a.go b/a.go\nindex 1..2 100644\n--- a/a.go\n+++ b/a.go\n@@ -3,2 +3,2 @@ func x()\n-old\n+new <b>\n same\n" +
 		"diff --git a/bad b/bad\nindex 1..2 100644\n--- a/bad\n+++ b/bad\n@@ -1,9 +1 @@\n-x\n" +
+		"diff --git a/lies b/lies\nindex 1..2 100644\n--- a/lies\n+++ b/lies\n@@ -1,9 +1,9 @@\n-x\n@@ -70 +70 @@\n-y\n+z\n" +
 		"diff --git a/bin b/bin\nindex 1..2 100644\nBinary files a/bin and b/bin differ\n" +
 		"diff --git a/old name b/new name\nsimilarity index 100%\nrename from old name\nrename to new name\n"
-	view, err := readDiff(strings.NewReader(text))
+	view, err := readDiff(strings.NewReader(text), "/d")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(view.Files) != 4 || view.Cut {
+	if len(view.Files) != 5 || view.Cut {
 		t.Fatalf("got %+v", view)
 	}
-	a, bad, bin, moved := view.Files[0], view.Files[1], view.Files[2], view.Files[3]
+	a, bad, lies, bin, moved := view.Files[0], view.Files[1], view.Files[2], view.Files[3], view.Files[4]
 	if a.Added != 1 || a.Deleted != 1 || !a.Open || a.Hunks[0].Lines[1].New != 3 || a.Hunks[0].Lines[2].Old != 4 {
 		t.Errorf("a.go is %+v", a)
 	}
-	if bad.Note != "not understood" || len(bad.Hunks[0].Lines) != 6 {
+	if bad.Note != "not understood" || len(bad.Hunks[0].Lines) != 1 {
 		t.Errorf("bad is %+v", bad)
+	}
+	if lies.Note != "not understood" || len(lies.Hunks) != 2 || lies.Hunks[1].Lines[1].New != 70 {
+		t.Errorf("lies is %+v", lies)
 	}
 	if bin.Note != "binary" || moved.OldName != "old name" || moved.Name != "new name" || moved.Note != "renamed" {
 		t.Errorf("binary is %+v, renamed %+v", bin, moved)
@@ -172,7 +184,7 @@ func TestLargeDiffsAreCut(t *testing.T) {
 		}
 		w.Close()
 	}()
-	view, err := readDiff(r)
+	view, err := readDiff(r, "/d")
 	r.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +205,7 @@ func FuzzReadDiff(f *testing.F) {
 	f.Add("diff --git a/a b/a\nindex 1..2\nGIT binary patch\nliteral 3\nKcmZQzWMT#Y01f~L\n\n")
 	p := newPages(newStatic())
 	f.Fuzz(func(t *testing.T, text string) {
-		view, err := readDiff(strings.NewReader(text))
+		view, err := readDiff(strings.NewReader(text), "/d")
 		if err != nil {
 			t.Fatal(err)
 		}

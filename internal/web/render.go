@@ -22,17 +22,19 @@ var errTooManyStreams = errors.New("too many open pages of this session follow s
 type frame struct {
 	Title string
 	// User is nil on pages for who is not logged in.
-	User    *glovebox.Token
-	CSRF    string
-	Submit  bool // may submit, cancel and retry
-	Admin   bool
+	User   *glovebox.Token
+	CSRF   string
+	Submit bool // may submit, cancel and retry
+	Admin  bool
+	// Batches is set when there are pages of batch changes.
+	Batches bool
 	Version string
 	// Refresh is where the browser goes at once by itself.
 	Refresh string
 }
 
 func (s *site) frame(title string, v *visitor) frame {
-	f := frame{Title: title, Version: s.Version}
+	f := frame{Title: title, Version: s.Version, Batches: s.Batches != nil}
 	if v != nil && v.session != nil {
 		f.User, f.CSRF = &v.token, v.session.csrf
 		f.Submit, f.Admin = v.may(glovebox.RoleOperator), v.may(glovebox.RoleAdmin)
@@ -46,12 +48,14 @@ type pages struct {
 }
 
 // pageNames are the templates that are pages.
-func pageNames() []string { return []string{"jobs", "job", "submit", "executors", "login", "error"} }
+func pageNames() []string {
+	return []string{"jobs", "job", "diff", "submit", "batchchanges", "batchnew", "batchchange", "batchrun", "batchworkspace", "batchpreview", "executors", "login", "error"}
+}
 
 func newPages(static *static) *pages {
 	funcs := templateFuncs()
 	funcs["asset"] = static.path
-	layout := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	layout := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/*parts.html"))
 	p := &pages{byName: map[string]*template.Template{}}
 	for _, name := range pageNames() {
 		clone := template.Must(layout.Clone())
@@ -104,7 +108,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, v *visitor, err erro
 	case errors.Is(err, glovebox.ErrNotFound):
 		status, message = http.StatusNotFound, "There is no such page, or it is not yours to see."
 	case errors.Is(err, glovebox.ErrConflict):
-		status, message = http.StatusConflict, "The job is not in a state that allows this: "+err.Error()
+		status, message = http.StatusConflict, "It is not in a state that allows this: "+err.Error()
 	case errors.Is(err, glovebox.ErrTooLarge):
 		status, message = http.StatusRequestEntityTooLarge, "What you sent is too large."
 	case errors.Is(err, errTooManyStreams):

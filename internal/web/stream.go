@@ -21,6 +21,11 @@ const (
 
 // streamJobs tells the jobs list when to look again.
 func (s *site) streamJobs(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	return s.streamChanges(w, r, v, func(ctx context.Context) <-chan struct{} { return s.Jobs.Watch(ctx, "") })
+}
+
+// streamChanges sends an event "change" for what watch delivers, not too often.
+func (s *site) streamChanges(w http.ResponseWriter, r *http.Request, v *visitor, watch func(context.Context) <-chan struct{}) error {
 	stream, done, err := s.openStream(w, r, v)
 	if err != nil {
 		return err
@@ -28,7 +33,7 @@ func (s *site) streamJobs(w http.ResponseWriter, r *http.Request, v *visitor) er
 	defer done()
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
-	changes := s.Jobs.Watch(ctx, "")
+	changes := watch(ctx)
 	ticker := time.NewTicker(keepAlive)
 	defer ticker.Stop()
 	for err == nil {

@@ -63,7 +63,8 @@ type Tokens interface {
 	Authenticate(ctx context.Context, secret string) (glovebox.Token, error)
 }
 
-// Deps is what the pages are made from. All but Logger, Now and Version are needed.
+// Deps is what the pages are made from. All but Batches, Logger, Now and Version are needed;
+// without Batches there are no pages of batch changes.
 type Deps struct {
 	Jobs      Jobs
 	Control   Control
@@ -75,7 +76,8 @@ type Deps struct {
 	// enqueues. It may return a *glovebox.ValidationError.
 	Submit func(ctx context.Context, user glovebox.Token, spec glovebox.JobSpec) (glovebox.Job, error)
 	// Parse reads a job file, YAML or JSON; problems come as *glovebox.ValidationError.
-	Parse func(data []byte) (glovebox.JobSpec, error)
+	Parse   func(data []byte) (glovebox.JobSpec, error)
+	Batches Batches
 	// SecureCookie marks cookies Secure even where the request came without TLS:
 	// set it behind a proxy that terminates TLS.
 	SecureCookie bool

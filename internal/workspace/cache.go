@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,8 @@ type CacheOptions struct {
 // Jobs read it; nothing that a step can write to is linked to it.
 type Cache struct {
 	opts CacheOptions
+	// made counts the snapshots made here, total is the size of all as far as it is known.
+	made, total atomic.Int64
 }
 
 // OpenCache makes the folder if need be.
@@ -142,7 +145,10 @@ func (c *Cache) make(ctx context.Context, repo, dir string, address git.URL, com
 	if err := makeSnapshot(ctx, gitDir, dir, commit, max); err != nil {
 		return fetched, fmt.Errorf("make snapshot of %s: %w", commit, err)
 	}
-	c.prune(dir)
+	// Looking at the size of all takes as long as there are many: in between, what was made here is added up.
+	if total := c.total.Add(folderSize(dir)); c.made.Add(1)%pruneEvery == 1 || total > c.opts.MaxBytes {
+		c.prune(dir)
+	}
 	return fetched, nil
 }
 
@@ -176,6 +182,9 @@ func fetch(ctx context.Context, gitDir string, address git.URL, commit string) (
 	return true, git.Run(ctx, opts, append(args, "--end-of-options", address.Remote, "+"+commit+":"+ref)...)
 }
 
+// pruneEvery is how many snapshots are made between two looks at the size of all.
+const pruneEvery = 32
+
 // prune removes what was not used for the longest time until the rest fits, but for the folder keep:
 // snapshots, and the repositories behind them, which only spare later fetches what did not change.
 func (c *Cache) prune(keep string) {
@@ -205,6 +214,7 @@ func (c *Cache) prune(keep string) {
 		all = append(all, candidate{dir, lock, info.ModTime(), size})
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].used.Before(all[j].used) })
+	defer func() { c.total.Store(total) }()
 	for _, s := range all {
 		if total <= c.opts.MaxBytes {
 			return

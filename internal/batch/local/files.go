@@ -104,6 +104,20 @@ type workspaceFiles struct {
 	out *bufio.Writer
 }
 
+// logFile makes the log's file when there is more to write than fits into memory, or the log is kept: most are not.
+type logFile struct{ w *workspaceFiles }
+
+func (l logFile) Write(p []byte) (int, error) {
+	w := l.w
+	if w.log == nil {
+		var err error
+		if w.log, err = w.folder.root.OpenFile(w.temp+".log", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644); err != nil {
+			return 0, fmt.Errorf("make log file: %w", err)
+		}
+	}
+	return w.log.Write(p)
+}
+
 func (f *folder) open(i int) (*workspaceFiles, error) {
 	w := &workspaceFiles{folder: f, name: f.names[i], temp: path.Join(tempFolder, fmt.Sprint(i))}
 	var err error
@@ -113,16 +127,12 @@ func (f *folder) open(i int) (*workspaceFiles, error) {
 	return w, nil
 }
 
-// writeLog appends a record to the log, which is made with its first record.
+// writeLog appends a record to the log.
 func (w *workspaceFiles) writeLog(r glovebox.LogRecord) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.log == nil {
-		var err error
-		if w.log, err = w.folder.root.OpenFile(w.temp+".log", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644); err != nil {
-			return fmt.Errorf("make log file: %w", err)
-		}
-		w.out = bufio.NewWriter(w.log)
+	if w.out == nil {
+		w.out = bufio.NewWriter(logFile{w})
 	}
 	mark := map[string]string{glovebox.StreamStdout: "|", glovebox.StreamStderr: "!", glovebox.StreamSystem: "*"}[r.Stream]
 	_, err := fmt.Fprintf(w.out, "%s %s%s %s\n", r.Time.UTC().Format("2006-01-02T15:04:05.000Z"), r.Step, mark, r.Text)
@@ -133,7 +143,7 @@ func (w *workspaceFiles) writeLog(r glovebox.LogRecord) error {
 func (w *workspaceFiles) keepLog() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.log == nil {
+	if w.out == nil {
 		return ""
 	}
 	place := path.Join(logsFolder, w.name+".log")
@@ -193,7 +203,11 @@ func (w *workspaceFiles) close() {
 	if w.log != nil {
 		w.log.Close()
 	}
-	for _, name := range []string{w.temp + ".diff", w.temp + ".log"} {
+	left := []string{w.temp + ".diff"}
+	if w.log != nil {
+		left = append(left, w.temp+".log")
+	}
+	for _, name := range left {
 		if err := w.folder.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return
 		}

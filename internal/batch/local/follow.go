@@ -139,7 +139,7 @@ func (f *follower) begin(list []glovebox.BatchWorkspace) error {
 		f.run.summary.Outcomes = append(f.run.summary.Outcomes, Outcome{Workspace: ws})
 		f.ids, f.said = append(f.ids, w.ID), append(f.said, "")
 	}
-	f.run.tell(Event{Kind: EventResolved, Workspace: -1, Text: fmt.Sprintf("%d workspaces", len(list))})
+	f.run.tell(Event{Kind: EventResolved, Workspace: -1})
 	if f.run.out == nil {
 		return nil
 	}

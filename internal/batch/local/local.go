@@ -52,7 +52,7 @@ type Options struct {
 
 // Kinds of events.
 const (
-	EventResolved  = "resolved"   // Summary.Workspaces are known
+	EventResolved  = "resolved"   // Total is known
 	EventStarted   = "started"    // a workspace
 	EventStep      = "step"       // a step of it began
 	EventStepEnded = "step_ended" // a step of it ended; Text says how
@@ -167,7 +167,7 @@ func Run(ctx context.Context, opts Options) (Summary, error) {
 		return r.summary, err
 	}
 	defer r.out.close()
-	r.tell(Event{Kind: EventResolved, Workspace: -1, Text: fmt.Sprintf("%d workspaces", len(r.summary.Outcomes))})
+	r.tell(Event{Kind: EventResolved, Workspace: -1})
 	err = r.all(ctx)
 	return r.summary, errors.Join(err, r.finish())
 }

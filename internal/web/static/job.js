@@ -4,7 +4,10 @@ import { load, swap } from "./swap.js";
 import "./search.js";
 
 const log = document.getElementById("log");
-const address = location.pathname;
+// The page may be about more than the job; what is the job's own is at the job's address.
+const address = "/jobs/" + encodeURIComponent(log.dataset.job);
+const summary = new URL(location);
+summary.searchParams.set("part", "summary");
 let source = null, after = log.dataset.after, over = !log.dataset.live;
 let busy = false, again = false;
 
@@ -13,7 +16,7 @@ async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    const fresh = await load(address + "?part=summary");
+    const fresh = await load(summary.pathname + summary.search);
     for (const id of ["job-head", "job-timeline", "job-results"]) swap(id, fresh);
     for (const part of parts.values()) swap(part.id + "-head", fresh);
     document.title = fresh.title;

@@ -9,7 +9,10 @@ async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    swap("list", await load(location.pathname + location.search));
+    const fresh = await load(location.pathname + location.search);
+    swap("list", fresh);
+    for (const part of document.querySelectorAll("[data-part]")) swap(part.id, fresh);
+    dispatchEvent(new Event("fresh"));
   } catch {
     // The next event or the next turn tries again.
   }

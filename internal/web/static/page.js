@@ -3,7 +3,8 @@ import { tick } from "./time.js";
 
 for (const node of document.querySelectorAll(".needs-script")) node.hidden = false;
 for (const link of document.querySelectorAll("[data-nav]")) {
-  if (link.dataset.nav === location.pathname) link.setAttribute("aria-current", "page");
+  const nav = link.dataset.nav;
+  if (nav === location.pathname || (nav === "/batch-changes" && location.pathname.startsWith(nav + "/"))) link.setAttribute("aria-current", "page");
 }
 // A log-in link that was opened by who is logged in: its token must not stay in the address.
 if (location.hash.startsWith("#token=") && location.pathname !== "/login") {
@@ -27,7 +28,7 @@ function choose(by) {
   (next.querySelector("a.row-link, summary, a, button") || next).focus({ preventScroll: true });
 }
 
-const places = { j: "/", e: "/executors", n: "/jobs/new" };
+const places = { j: "/", b: "/batch-changes", e: "/executors", n: "/jobs/new" };
 let going = 0;
 
 document.addEventListener("keydown", (event) => {
@@ -52,6 +53,7 @@ document.addEventListener("keydown", (event) => {
     }
     case "?": return help.showModal();
     case "g": going = Date.now(); return;
+    case "x": return document.querySelector("[data-item].chosen input[type=checkbox]")?.click();
     case "j": return choose(1);
     case "k": return choose(-1);
   }

@@ -16,7 +16,7 @@ export function load(address) {
 }
 
 // swap replaces the element of this id by the one of the other document, and
-// keeps focus, the keyboard's choice and what was opened.
+// keeps focus, the keyboard's choice, ticked boxes and what was opened.
 export function swap(id, from) {
   const old = document.getElementById(id), fresh = from.getElementById(id);
   if (!old || !fresh) return;
@@ -25,6 +25,7 @@ export function swap(id, from) {
   if (old.isEqualNode(fresh)) return;
   const focus = old.contains(document.activeElement) ? path(document.activeElement, old) : null;
   const chosen = [...old.querySelectorAll(".chosen[id]")].map((n) => n.id);
+  const ticked = [...old.querySelectorAll("input[type=checkbox][id]:checked")].map((n) => n.id);
   const opened = [...old.querySelectorAll("details")].map((n) => n.open);
   const node = document.adoptNode(fresh);
   if (opened.length === node.querySelectorAll("details").length) {
@@ -32,6 +33,10 @@ export function swap(id, from) {
   }
   old.replaceWith(node);
   for (const item of chosen) document.getElementById(item)?.classList.add("chosen");
+  for (const box of ticked) {
+    const input = document.getElementById(box);
+    if (input) input.checked = true;
+  }
   if (focus) find(focus, node)?.focus({ preventScroll: true });
 }
 
