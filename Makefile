@@ -24,8 +24,8 @@ test-fast: ## the tier that needs only Go and git
 demo: build ## run real jobs on a server and executor of its own; KEEP=1 leaves them running
 	KEEP='$(KEEP)' scripts/demo.sh $(BIN)
 
-bench: build ## measure; see docs/benchmarks.md
-	go run ./bench -glovebox $(BIN)
+bench: build ## measure; see docs/benchmarks.md; BENCH='-only NAME -runs N' makes one table
+	act=$$(scripts/act.sh) || act=; go run ./bench -glovebox $(BIN) -act "$$act" $(BENCH)
 
 check: ## formatting, vet, modules and import rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi

@@ -53,8 +53,8 @@ func steps(ctx context.Context, env environment, n int) ([]series, error) {
 // makeTrueImage builds a static program that does nothing, imports it into the engine as
 // an image and saves that image to archive.
 func makeTrueImage(ctx context.Context, dir, archive string) error {
-	if err := command(ctx, "docker", "version"); err != nil {
-		return fmt.Errorf("%w: no Docker engine to compare with: %v", errSkipped, err)
+	if err := needDocker(ctx); err != nil {
+		return err
 	}
 	root := filepath.Join(dir, "root")
 	if err := os.MkdirAll(root, 0o755); err != nil {
@@ -67,14 +67,7 @@ func makeTrueImage(ctx context.Context, dir, archive string) error {
 	if err := command(ctx, "go", "build", "-ldflags=-s -w", "-o", filepath.Join(root, "true"), source); err != nil {
 		return err
 	}
-	layer := filepath.Join(dir, "layer.tar")
-	if err := command(ctx, "tar", "-C", root, "-cf", layer, "true"); err != nil {
-		return err
-	}
-	if err := command(ctx, "docker", "import", layer, trueImage); err != nil {
-		return err
-	}
-	return command(ctx, "docker", "save", "-o", archive, trueImage)
+	return importImage(ctx, root, trueImage, archive)
 }
 
 func jobFile(dir, runtime, image string, n int) (string, error) {
@@ -89,12 +82,22 @@ func jobFile(dir, runtime, image string, n int) (string, error) {
 
 // command runs a program to its end; its output is shown when it fails.
 func command(ctx context.Context, name string, args ...string) error {
+	return run(prepared(ctx, "", nil, name, args...))
+}
+
+// prepared is a program that runs in dir with env besides the environment of this one.
+func prepared(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Dir = dir
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
+	return cmd
+}
+
+func run(cmd *exec.Cmd) error {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, bytes.TrimSpace(out.Bytes()))
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(out.Bytes()))
 	}
 	return nil
 }

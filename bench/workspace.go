@@ -63,22 +63,11 @@ func workspacePreparation(ctx context.Context, env environment) ([]series, error
 }
 
 func midSizeRepository(ctx context.Context, dir string) (path, commit string, err error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "gvisor.dev/gvisor").Output()
+	names, err := moduleRepositories(ctx, dir, []string{"gvisor.dev/gvisor"})
 	if err != nil {
-		return "", "", fmt.Errorf("find a repository to measure with: %w", err)
+		return "", "", err
 	}
-	path = filepath.Join(dir, "repository")
-	for _, argv := range [][]string{
-		{"cp", "-r", strings.TrimSpace(string(out)), path},
-		{"chmod", "-R", "u+w", path},
-		{"git", "-C", path, "init", "-q", "-b", "main"},
-		{"git", "-C", path, "add", "-A", "-f"},
-		{"git", "-C", path, "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "commit.gpgsign=false", "commit", "-q", "-m", "sources"},
-	} {
-		if err := command(ctx, argv[0], argv[1:]...); err != nil {
-			return "", "", err
-		}
-	}
+	path = filepath.Join(dir, names[0])
 	head, err := exec.CommandContext(ctx, "git", "-C", path, "rev-parse", "HEAD").Output()
 	return path, strings.TrimSpace(string(head)), err
 }
