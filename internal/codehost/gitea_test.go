@@ -96,6 +96,19 @@ func (w *world) repo(t *testing.T, org, name string) string {
 	w.API(t, "POST", "/orgs/"+org+"/repos", map[string]any{"name": name, "default_branch": "main"}, nil)
 	full := org + "/" + name
 	pushAll(t, w.bare, w.URL+"/"+full+".git", w.Token, "refs/heads/main", "refs/heads/change", "refs/heads/change-2")
+	// Gitea notices after the push, not with it, that the repository is empty no more, and refuses requests until then.
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for try := 0; ; try++ {
+		var r struct{ Empty bool }
+		if w.API(t, "GET", "/repos/"+full, nil, &r); !r.Empty {
+			break
+		}
+		if try == 600 {
+			t.Fatalf("%s is still empty after a push", full)
+		}
+		<-tick.C
+	}
 	for _, user := range []string{"bot", "ada"} {
 		w.API(t, "PUT", "/repos/"+full+"/collaborators/"+user, map[string]any{"permission": "write"}, nil)
 	}

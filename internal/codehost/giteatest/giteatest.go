@@ -127,6 +127,7 @@ func (s *Server) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "GITEA_WORK_DIR=" + s.dir, "TMPDIR=" + s.dir, "GIT_CONFIG_NOSYSTEM=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endWithTest(cmd.SysProcAttr)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
