@@ -103,4 +103,4 @@ CGO_ENABLED=0 go run ./scripts/seccomp -check
 
 say "testing"
 # -p 2: sandboxes and a browser under test have deadlines that a crowded small machine misses.
-go test -p 2 -timeout 20m "${@:-./...}"
+go test -p 2 -timeout 40m "${@:-./...}"
