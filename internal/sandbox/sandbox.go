@@ -22,7 +22,7 @@ type Runtime interface {
 	// Name is the word users write: "gvisor", "docker".
 	Name() string
 	// Check returns nil when this host can run sandboxes, else a *CheckError.
-	// It may start a sandbox to find out and returns within 20 s.
+	// It may start a sandbox to find out and returns within 45 s.
 	Check(ctx context.Context) error
 	// Create makes a sandbox, with its limits and its network policy in force
 	// before any of the job's code runs. A limit or policy that can't be

@@ -19,7 +19,7 @@ import (
 )
 
 // checkTimeout bounds Check.
-const checkTimeout = 15 * time.Second
+const checkTimeout = 40 * time.Second
 
 // Check runs a trivial step in a real sandbox. Only where that fails does it look for
 // the reason, so that a host that works is never refused for what it seems to lack.
