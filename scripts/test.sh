@@ -97,10 +97,20 @@ export GLOVEBOX_TEST_DOCKER=1
 export GLOVEBOX_TEST_CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
 export GLOVEBOX_TEST_REQUIRE=gvisor,docker,chromium,root,gitea
 export CGO_ENABLED=0
+export GLOVEBOX_TEST_ATTACKS=$state/attacks
 
 say "checking gVisor's seccomp programs"
 CGO_ENABLED=0 go run ./scripts/seccomp -check
 
 say "testing"
 # -p 2: sandboxes and a browser under test have deadlines that a crowded small machine misses.
-go test -p 2 -timeout 40m "${@:-./...}"
+: >"$GLOVEBOX_TEST_ATTACKS"
+code=0
+go test -p 2 -timeout 40m "${@:-./...}" || code=$?
+
+say "attacks that were made"
+# All that the threat model names must have been made when all tests ran.
+document=docs/threat-model.md
+[ $# = 0 ] || document=
+go run ./internal/attacktest/table "$GLOVEBOX_TEST_ATTACKS" $document || code=1
+exit $code
