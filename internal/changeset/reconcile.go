@@ -131,14 +131,14 @@ func (r *reconciler) begin(ctx context.Context, c Changeset) {
 type Delivery struct {
 	// Host is the code host's name, Repository the repository's name there.
 	Host, Repository string
-	// ID is a request's number, Branch its branch; either may be unknown.
-	ID, Branch string
+	// Mention says what of the repository has changed.
+	Mention
 }
 
 // Deliver has the changesets that a code host spoke of looked at now. It returns how many they are. A host's word is
 // never taken for a state: it is asked.
 func (b *Batches) Deliver(ctx context.Context, d Delivery) (int, error) {
-	if d.Repository == "" || d.ID == "" && d.Branch == "" {
+	if d.Repository == "" || d.Mention == (Mention{}) {
 		return 0, nil
 	}
 	all, err := b.Repositories.List(ctx)
@@ -151,7 +151,7 @@ func (b *Batches) Deliver(ctx context.Context, d Delivery) (int, error) {
 		if err != nil || at.hostName() != d.Host || d.Host == "" || !strings.EqualFold(at.name, d.Repository) {
 			continue
 		}
-		n, err := b.Store.Wake(ctx, repo.Name, d.ID, d.Branch, b.now())
+		n, err := b.Store.Wake(ctx, repo.Name, d.Mention, b.now())
 		if err != nil {
 			return total, err
 		}

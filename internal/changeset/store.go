@@ -69,11 +69,23 @@ type Changesets interface {
 	DueLanes(ctx context.Context, now time.Time) (lanes []string, next time.Time, err error)
 	// Due returns up to limit changesets of a lane that are due, longest overdue first.
 	Due(ctx context.Context, lane string, now time.Time, limit int) ([]Changeset, error)
-	// Wake makes the changesets of a repository with that external id or branch due now, if they are watched at all
-	// (NextAt is set). It returns how many.
-	Wake(ctx context.Context, repo, externalID, branch string, now time.Time) (int, error)
+	// Wake makes the changesets of a repository that are meant due now, if they are watched at all (NextAt is set). It
+	// returns how many.
+	Wake(ctx context.Context, repo string, meant Mention, now time.Time) (int, error)
 	// PublishedSince counts the changesets published after since, and says when the first of them was.
 	PublishedSince(ctx context.Context, since time.Time) (n int, first time.Time, err error)
+}
+
+// Mention says which changesets of a repository are meant: those with that external id, that branch or that commit as
+// their branch's head. What is not known is empty and matches none.
+type Mention struct {
+	ID, Branch, Commit string
+}
+
+// Of reports whether a changeset is meant.
+func (m Mention) Of(c Changeset) bool {
+	same := func(a, b string) bool { return a != "" && a == b }
+	return same(m.ID, c.ExternalID) || same(m.Branch, c.Branch) || same(m.Commit, c.Head)
 }
 
 // Filter narrows a list of batch changes. Zero fields do not restrict.

@@ -297,12 +297,12 @@ func TestImportsAndWebhooks(t *testing.T) {
 		t.Errorf("imported %+v", c.Changeset)
 	}
 	f.host.set("acme/a", "theirs", func(r *codehost.Request) { r.Checks, r.Review = codehost.ChecksPassed, codehost.ReviewApproved })
-	for _, d := range []changeset.Delivery{{Host: "other", Repository: "acme/a", ID: request.ID}, {Host: "code", Repository: "acme/b", ID: request.ID}, {Host: "code", Repository: "acme/a"}} {
+	for _, d := range []changeset.Delivery{{Host: "other", Repository: "acme/a", Mention: changeset.Mention{ID: request.ID}}, {Host: "code", Repository: "acme/b", Mention: changeset.Mention{ID: request.ID}}, {Host: "code", Repository: "acme/a"}} {
 		if n, err := f.b.Deliver(t.Context(), d); n != 0 || err != nil {
 			t.Errorf("%+v woke %d, %v", d, n, err)
 		}
 	}
-	if n, err := f.b.Deliver(t.Context(), changeset.Delivery{Host: "code", Repository: "ACME/a", ID: request.ID}); n != 1 || err != nil {
+	if n, err := f.b.Deliver(t.Context(), changeset.Delivery{Host: "code", Repository: "ACME/a", Mention: changeset.Mention{ID: request.ID}}); n != 1 || err != nil {
 		t.Errorf("woke %d, %v", n, err)
 	}
 	f.until("checks", func() bool { c := by(request.ID); return c.Checks == "passed" && c.Review == "approved" })

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/glovebox-dev/glovebox"
+	"github.com/glovebox-dev/glovebox/internal/git"
 )
 
 // MaxWebhook bounds a delivery's body: GitHub sends no larger ones.
@@ -36,8 +37,8 @@ const (
 type Event struct {
 	Kind EventKind
 	Repo string
-	// ID is the request's, "" if the delivery names none; Branch the one it is about, "" if unknown.
-	ID, Branch string
+	// ID is the request's, "" if the delivery names none; Branch and Commit those it is about, "" if unknown.
+	ID, Branch, Commit string
 }
 
 // ParseWebhook checks a delivery's signature and reads it. A wrong signature is
@@ -63,9 +64,12 @@ func ParseWebhook(kind string, header http.Header, body []byte, secret string) (
 		e = p.github(first(header, "X-Gitea-Event", "X-Forgejo-Event"))
 	}
 	if checkName(e.Repo, 2, 20) != nil {
-		e.Repo, e.ID, e.Branch, e.Kind = "", "", "", EventOther
+		e = Event{Kind: EventOther}
 	}
 	e.Branch = checkedRev(e.Branch)
+	if !git.IsObjectName(e.Commit) {
+		e.Commit = ""
+	}
 	return e, nil
 }
 
@@ -107,6 +111,7 @@ func signed(kind string, header http.Header, body []byte, secret string) bool {
 // payload holds the few fields we read, of all hosts.
 type payload struct {
 	Ref        string `json:"ref"`
+	SHA        string `json:"sha"`
 	Number     int64  `json:"number"`
 	Repository struct {
 		FullName string `json:"full_name"`
@@ -169,7 +174,8 @@ func (p *payload) github(event string) Event {
 	case event == "push" || event == "create" || event == "delete":
 		e.Kind, e.Branch = EventPush, strings.TrimPrefix(p.Ref, "refs/heads/")
 	case event == "status":
-		e.Kind = EventChecks
+		// Gitea's has no branches.
+		e.Kind, e.Commit = EventChecks, p.SHA
 		if len(p.Branches) == 1 {
 			e.Branch = p.Branches[0].Name
 		}

@@ -44,6 +44,7 @@ func delivery(kind, event, body string) http.Header {
 func TestParseWebhook(t *testing.T) {
 	const repo = `"repository":{"full_name":"acme/app"}`
 	const project = `"project":{"path_with_namespace":"acme/sub/app"}`
+	const head = "8f3c1c6e0b6f4a7d9e2b5a1c0d9f8e7a6b5c4d3e"
 	request := codehost.Event{Kind: codehost.EventRequest, Repo: "acme/app", ID: "7", Branch: "change"}
 	tests := []struct {
 		kind, event, body string
@@ -62,6 +63,8 @@ func TestParseWebhook(t *testing.T) {
 		{"gitea", "pull_request", `{"action":"closed","pull_request":{"number":7,"head":{"ref":"change"}},` + repo + `}`, request},
 		{"gitea", "pull_request_approved", `{"pull_request":{"number":7,"head":{"ref":"change"}},` + repo + `}`, request},
 		{"forgejo", "push", `{"ref":"refs/heads/change",` + repo + `}`, codehost.Event{Kind: codehost.EventPush, Repo: "acme/app", Branch: "change"}},
+		{"gitea", "status", `{"state":"success","sha":"` + head + `",` + repo + `}`, codehost.Event{Kind: codehost.EventChecks, Repo: "acme/app", Commit: head}},
+		{"gitea", "status", `{"state":"success","sha":"--output=x",` + repo + `}`, codehost.Event{Kind: codehost.EventChecks, Repo: "acme/app"}},
 		{"gitlab", "Merge Request Hook", `{"object_attributes":{"iid":7,"source_branch":"change"},` + project + `}`, codehost.Event{Kind: codehost.EventRequest, Repo: "acme/sub/app", ID: "7", Branch: "change"}},
 		{"gitlab", "Note Hook", `{"merge_request":{"iid":7,"source_branch":"change"},` + project + `}`, codehost.Event{Kind: codehost.EventRequest, Repo: "acme/sub/app", ID: "7", Branch: "change"}},
 		{"gitlab", "Push Hook", `{"ref":"refs/heads/change",` + project + `}`, codehost.Event{Kind: codehost.EventPush, Repo: "acme/sub/app", Branch: "change"}},

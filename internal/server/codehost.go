@@ -48,7 +48,8 @@ func (s *Server) webhook(r *request) error {
 	case event.Kind == codehost.EventOther:
 		return r.w.nothing()
 	}
-	n, err := s.Batches.Deliver(r.Context(), changeset.Delivery{Host: name, Repository: event.Repo, ID: event.ID, Branch: event.Branch})
+	n, err := s.Batches.Deliver(r.Context(), changeset.Delivery{Host: name, Repository: event.Repo,
+		Mention: changeset.Mention{ID: event.ID, Branch: event.Branch, Commit: event.Commit}})
 	if err != nil {
 		return err
 	}

@@ -134,17 +134,19 @@ func (s *Batches) Due(ctx context.Context, lane string, now time.Time, limit int
 }
 
 // Wake implements changeset.Store.
-func (s *Batches) Wake(ctx context.Context, repo, externalID, branch string, now time.Time) (int, error) {
+func (s *Batches) Wake(ctx context.Context, repo string, meant changeset.Mention, now time.Time) (int, error) {
 	n := 0
 	err := s.db.write(ctx, func(t *tx) error {
 		n = 0
 		var list []changeset.Changeset
-		err := t.each(decodeInto(&list), `SELECT data FROM changesets WHERE repo = $1 AND next_at IS NOT NULL AND next_at > $4
-			AND (external_id <> '' AND external_id = $2 OR branch <> '' AND branch = $3)`, repo, externalID, branch, millis(now))
+		err := t.each(decodeInto(&list), "SELECT data FROM changesets WHERE repo = $1 AND next_at IS NOT NULL AND next_at > $2", repo, millis(now))
 		if err != nil {
 			return fmt.Errorf("look for changesets of %s: %w", repo, err)
 		}
 		for _, c := range list {
+			if !meant.Of(c) {
+				continue
+			}
 			c.NextAt = &now
 			if err := t.putChangeset(c); err != nil {
 				return err

@@ -242,9 +242,9 @@ func testApply(f *fixture) {
 func testDue(f *fixture) {
 	change, _ := f.create("a", "x")
 	var list []changeset.Changeset
-	for i, after := range []time.Duration{0, -time.Minute, time.Minute, time.Hour} {
+	for i, after := range []time.Duration{0, -time.Minute, time.Minute, time.Hour, 2 * time.Hour} {
 		c := one(fmt.Sprint(i), change.ID, f.now.Add(after))
-		c.Lane, c.ExternalID = []string{"l", "l", "l", "m"}[i], fmt.Sprint(i)
+		c.Lane, c.ExternalID, c.Head = []string{"l", "l", "l", "m", "m"}[i], fmt.Sprint(i), fmt.Sprint("head-", i)
 		at := f.now.Add(-after)
 		c.PublishedAt = &at
 		list = append(list, c)
@@ -261,16 +261,18 @@ func testDue(f *fixture) {
 	if len(due) != 2 || due[0].ID != "1" {
 		f.Errorf("due %+v", due)
 	}
-	if n, err := f.store.Wake(f.Context(), "repo-3", "3", "", f.now); n != 1 || err != nil {
+	if n, err := f.store.Wake(f.Context(), "repo-3", changeset.Mention{ID: "3"}, f.now); n != 1 || err != nil {
 		f.Errorf("woke %d, %v", n, err)
 	}
-	for _, c := range [][3]string{{"repo-3", "4", ""}, {"repo-2", "", ""}, {"repo-rest", "", "b"}, {"repo-2", "3", "c"}} {
-		if n, err := f.store.Wake(f.Context(), c[0], c[1], c[2], f.now); n != 0 || err != nil {
+	for _, c := range [][4]string{{"repo-3", "4"}, {"repo-2"}, {"repo-rest", "", "b"}, {"repo-2", "3", "c", "d"}, {"repo-rest", "", "", "head-rest"}} {
+		if n, err := f.store.Wake(f.Context(), c[0], changeset.Mention{ID: c[1], Branch: c[2], Commit: c[3]}, f.now); n != 0 || err != nil {
 			f.Errorf("%v woke %d, %v", c, n, err)
 		}
 	}
-	if n, err := f.store.Wake(f.Context(), "repo-2", "", "b", f.now); n != 1 || err != nil {
-		f.Errorf("woke %d, %v", n, err)
+	for repo, meant := range map[string]changeset.Mention{"repo-2": {Commit: "head-2"}, "repo-4": {Branch: "b"}} {
+		if n, err := f.store.Wake(f.Context(), repo, meant, f.now); n != 1 || err != nil {
+			f.Errorf("%s: woke %d, %v", repo, n, err)
+		}
 	}
 	lanes, _, err = f.store.DueLanes(f.Context(), f.now)
 	f.check(err)
