@@ -249,6 +249,10 @@ func TestGitea(t *testing.T) {
 	second := h.changes(first)
 	h.respects(second)
 	h.merges()
+	h.checks()
+	h.imports()
+	h.narrows()
+	h.closes()
 }
 
 func (h *hub) apply(code int, s noteSpec, flags ...string) (out, log string) {
