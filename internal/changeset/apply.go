@@ -28,7 +28,7 @@ func (b *Batches) Preview(ctx context.Context, id string) ([]glovebox.PreviewEnt
 }
 
 // Apply makes what the run wants what its batch change wants, and has Run bring it about. Applying the same run again
-// changes nothing but has failed changesets tried again. A run that is not over, was canceled or could
+// changes nothing but has changesets tried again now that failed or wait for the next try. A run that is not over, was canceled or could
 // not be resolved is glovebox.ErrConflict; what can't be applied is a *glovebox.ValidationError.
 func (b *Batches) Apply(ctx context.Context, id, actor string) (glovebox.BatchChange, error) {
 	run, m, wanted, err := b.merging(ctx, id)

@@ -127,7 +127,7 @@ func (m merging) want(c Changeset, s Spec, isNew bool) planned {
 		c.Publish = glovebox.PublishedUndecided // the spec had decided, and does no more
 	}
 	entry.Actions, entry.Reasons = actions(c, isNew)
-	changed := isNew || was.Closing || c.Publish != was.Publish || c.State == glovebox.ChangesetFailed || specSum(was.Wanted) != specSum(c.Wanted)
+	changed := isNew || was.Closing || c.Publish != was.Publish || c.State == glovebox.ChangesetFailed || c.Error != "" || specSum(was.Wanted) != specSum(c.Wanted)
 	if changed && c.State != glovebox.ChangesetMerged {
 		c.Revision++
 		c.Error, c.Tries, c.Unchanged = "", 0, 0

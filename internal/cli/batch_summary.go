@@ -56,7 +56,7 @@ func (a *app) showTotals(f *previewFlags, s local.Summary) {
 	for _, c := range []struct {
 		n    int
 		word string
-	}{{unchanged, "unchanged"}, {skipped, "skipped"}, {failed, "failed"}, {len(s.Failures), "not found"}} {
+	}{{unchanged, "unchanged"}, {skipped, "skipped"}, {failed, "failed"}, {len(s.Failures), "unresolved"}} {
 		if c.n > 0 {
 			text += fmt.Sprintf(", %d %s", c.n, c.word)
 		}
@@ -83,7 +83,7 @@ const tailLines = 5
 // showFailures says of each workspace that failed which step, why, and its last lines.
 func (a *app) showFailures(s local.Summary) {
 	for _, fail := range s.Failures {
-		fmt.Fprintf(a.err, "%s %s: %s\n", a.paint(red, "not found"), visible(fail.Name), visible(fail.Err.Error()))
+		fmt.Fprintf(a.err, "%s %s: %s\n", a.paint(red, "unresolved"), visible(fail.Name), visible(fail.Err.Error()))
 	}
 	if s.Conflicts != "" {
 		fmt.Fprintf(a.err, "%s %s\n", a.paint(red, "conflict"), visible(s.Conflicts))

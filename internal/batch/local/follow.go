@@ -79,6 +79,9 @@ func (f *follower) follow(ctx context.Context) error {
 		}
 		if now.State.Final() {
 			f.run.summary.Notes = now.Notes
+			for _, p := range now.Problems {
+				f.run.summary.Failures = append(f.run.summary.Failures, batch.Failure{Name: p.Path, Err: errors.New(p.Message)})
+			}
 			return f.changesets(ctx)
 		}
 		f.Wait(ctx, n)
