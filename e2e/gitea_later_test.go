@@ -77,6 +77,48 @@ func (h *hub) closes() {
 	h.contains(out, "note\tclosed\t1 merged, 2 closed")
 }
 
+// forks: the branch goes to a fork of the token's user, and the repository gets a request only.
+func (h *hub) forks() {
+	s := noteSpec{Name: "forked", On: "{repository: acme/lib}", Text: "forked", Title: "Forked note", Published: "true", Fork: true}
+	request := func() (number int, state, head string) {
+		var list []struct {
+			Number int
+			State  string
+			Head   struct {
+				Ref, SHA string
+				Repo     struct {
+					FullName string `json:"full_name"`
+				}
+			}
+		}
+		h.gitea.API(h, "GET", "/repos/acme/lib/pulls?state=all", nil, &list)
+		for _, p := range list {
+			if p.Head.Ref == "e2e/forked" && p.Head.Repo.FullName == "bot/lib" {
+				return p.Number, p.State, p.Head.SHA
+			}
+		}
+		h.Fatalf("no request from the fork: %+v", list)
+		return 0, "", ""
+	}
+	h.apply(0, s, "--wait")
+	number, state, head := request()
+	if state != "open" || h.changesets("forked")["lib"].Head != head {
+		h.Errorf("request %d is %s at %s", number, state, head)
+	}
+	if out := h.git(".", "ls-remote", h.address("ada", h.ada, "lib"), "refs/heads/e2e/forked"); out != "" {
+		h.Errorf("the repository itself has the branch: %s", out)
+	}
+	s.Text = "forked again"
+	h.apply(0, s, "--wait")
+	if again, state, moved := request(); again != number || state != "open" || moved == head {
+		h.Errorf("request %d is %s at %s; it was %d at %s", again, state, moved, number, head)
+	}
+	h.glovebox(0, "batch", "close", "forked", "--wait")
+	if _, state, _ := request(); state != "closed" {
+		h.Errorf("closed it is %s", state)
+	}
+}
+
 // TestGiteaOutage: a Gitea that is killed while changesets are published, or is not there at all, is waited for.
 func TestGiteaOutage(t *testing.T) {
 	h := newHub(t, "app", "lib", "tool")

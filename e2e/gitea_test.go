@@ -174,6 +174,7 @@ func (h *hub) tip(name, branch string) string {
 // noteSpec is the batch spec of these tests; fields not given are as in the first.
 type noteSpec struct {
 	Name, On, Text, Title, Published string
+	Fork                             bool
 }
 
 func (s noteSpec) yaml() string {
@@ -204,6 +205,7 @@ changesetTemplate:
   branch: e2e/` + s.Name + `
   commit: {message: "` + s.Text + ` by a batch\n\nWith a body.", author: {name: Grace, email: grace@example.org}}
   published: ` + s.Published + `
+  fork: ` + fmt.Sprint(s.Fork) + `
 `
 }
 
@@ -253,6 +255,7 @@ func TestGitea(t *testing.T) {
 	h.imports()
 	h.narrows()
 	h.closes()
+	h.forks()
 }
 
 func (h *hub) apply(code int, s noteSpec, flags ...string) (out, log string) {
