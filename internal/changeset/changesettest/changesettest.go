@@ -105,6 +105,13 @@ func testPages(f *fixture) {
 	named, _, err := f.store.BatchChanges(f.Context(), changeset.Filter{Tenant: "b", Name: "3", State: glovebox.BatchChangeDraft})
 	f.check(err)
 	f.equal("by name", len(named), 1)
+	f.create("c", "Upper_case%")
+	f.create("c", "upperXcase")
+	for text, want := range map[string]int{"UPPER": 2, " per_C ": 1, "%": 1, `\`: 0, "lower": 0} {
+		found, _, err := f.store.BatchChanges(f.Context(), changeset.Filter{Tenant: "c", Text: text})
+		f.check(err)
+		f.equal("with "+text, len(found), want)
+	}
 	if _, _, err := f.store.BatchChanges(f.Context(), changeset.Filter{Cursor: "?"}); err == nil {
 		f.Error("a wrong cursor was accepted")
 	}
