@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -50,6 +51,9 @@ func run(path string, documents []string) error {
 		return err
 	}
 	fmt.Printf("%d attacks, %d not as expected\n", len(rows), bad)
+	if len(documents) > 0 && len(rows) == 0 {
+		return errors.New("no test wrote an attack down")
+	}
 	if bad > 0 {
 		return fmt.Errorf("%d of %d did not come to what was expected", bad, len(rows))
 	}

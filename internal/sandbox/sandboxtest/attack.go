@@ -13,14 +13,14 @@ import (
 // attackTests are what a hostile step tries.
 func (s *suite) attackTests() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
-		"HostFiles":        s.hostFiles,
-		"Links":            s.links,
-		"WorkspaceRemoved": s.workspaceRemoved,
-		"Devices":          s.devices,
-		"Mounts":           s.mounts,
-		"Privileges":       s.privileges,
-		"SetUserID":        s.setUserID,
-		"KernelFiles":      s.kernelFiles,
+		"host files":           s.hostFiles,
+		"links to the host":    s.links,
+		"workspace removed":    s.workspaceRemoved,
+		"devices":              s.devices,
+		"mounts":               s.mounts,
+		"capabilities":         s.privileges,
+		"set-user-ID programs": s.setUserID,
+		"kernel files":         s.kernelFiles,
 	}
 }
 
