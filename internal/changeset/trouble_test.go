@@ -69,6 +69,29 @@ func TestHostInTrouble(t *testing.T) {
 	}
 }
 
+// What waits for its next try is tried at once when it is applied again.
+func TestAppliedAgainIsTriedAtOnce(t *testing.T) {
+	f := newFixture(t, func(o *changeset.Options) { o.Backoff = func(int) time.Duration { return time.Hour } })
+	f.three()
+	f.host.setTrouble(func(context.Context, string, string) error {
+		return &codehost.Error{Op: "x", Host: "code", Status: 500, Err: errLine}
+	})
+	defer f.execute(hello)()
+	run := f.ended(f.create("", spec("hello", "acme/*", "true", "Say hello")).ID)
+	change := f.apply(run.ID)
+	f.until("all wait", func() bool {
+		for _, c := range f.changesets(change.ID) {
+			if c.Error == "" || c.NextAt == nil || time.Until(*c.NextAt) < time.Minute {
+				return false
+			}
+		}
+		return true
+	})
+	f.host.setTrouble(nil)
+	f.apply(run.ID)
+	f.states(change.ID, all(glovebox.ChangesetOpen))
+}
+
 // The answer to an opening gets lost: it is looked for, not opened again.
 func TestLostAnswer(t *testing.T) {
 	f := newFixture(t)

@@ -122,11 +122,10 @@ func (h *hub) forks() {
 // TestGiteaOutage: a Gitea that is killed while changesets are published, or is not there at all, is waited for.
 func TestGiteaOutage(t *testing.T) {
 	h := newHub(t, "app", "lib", "tool")
-
 	s := noteSpec{Name: "late", Text: "late", Title: "Late note", Published: "true"}
 	h.write("late.yaml", s.yaml())
-	_, log := h.glovebox(0, "batch", "preview", "late.yaml", "-o", "late")
-	run := strings.TrimSuffix(strings.Fields(log)[1], ":")
+	_, begun := h.glovebox(0, "batch", "preview", "late.yaml", "-o", "late")
+	run := strings.TrimSuffix(strings.Fields(begun)[1], ":")
 	h.gitea.Stop()
 	h.glovebox(0, "batch", "apply", "--run", run)
 	h.until("it is noticed", func() bool {
@@ -138,7 +137,8 @@ func TestGiteaOutage(t *testing.T) {
 		return true
 	})
 	// A run of the same spec can't look at the repositories now: it fails, and closes nothing.
-	h.apply(1, s)
+	out, log := h.apply(1, s)
+	h.contains(out+log, "unresolved acme/app", "3 unresolved")
 	h.gitea.Restart(h)
 	// It would be tried again by itself, later and later; applying again does so now.
 	h.glovebox(0, "batch", "apply", "--run", run)
